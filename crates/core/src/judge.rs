@@ -1,0 +1,107 @@
+//! The port of judges. An inline judge runs at accept and does no IO; a called judge makes one attempt at a provider and never
+//! retries: pacing, retries and money belong to the caller.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Interaction, JudgeVersion, NanoUsd, ProviderName, TokenUsage, Verdict};
+
+/// What an inline judge found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InlineVerdict {
+    /// In [0, 1].
+    pub score: f64,
+    /// What was found, at most 200 characters; empty where nothing was.
+    pub reason: String,
+}
+
+/// A judge that costs microseconds and touches nothing.
+pub trait InlineJudge: Send + Sync {
+    /// The version of this judge.
+    fn version(&self) -> &JudgeVersion;
+
+    /// Judges the interaction. Never fails: a rule that does not apply scores 0 and says so.
+    fn judge(&self, interaction: &Interaction) -> InlineVerdict;
+}
+
+/// A judge that has to be called: slow, fallible, and as a rule paid.
+#[async_trait]
+pub trait CalledJudge: Send + Sync {
+    /// The version of this judge as asked one metric's question.
+    fn version(&self) -> &JudgeVersion;
+
+    /// The provider whose limits apply.
+    fn provider(&self) -> &ProviderName;
+
+    /// The model that is asked for.
+    fn model(&self) -> &str;
+
+    /// One attempt. Whatever happens, it ends within the judge's timeout.
+    async fn attempt(&self, interaction: &Interaction) -> Result<Verdict, CallFailure>;
+}
+
+/// Why an attempt gave no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallFailureKind {
+    /// HTTP 429.
+    RateLimited,
+    /// HTTP 5xx or 408: the provider is in trouble.
+    Unavailable,
+    /// No answer within the judge's timeout.
+    Timeout,
+    /// No connection, or one that broke.
+    Network,
+    /// HTTP 401 or 403: the key is wrong.
+    Unauthorized,
+    /// Any other HTTP 4xx: the provider will not take this request.
+    Rejected,
+    /// The model declined to answer, or a filter stopped it.
+    Refused,
+    /// An answer that is not a verdict: prose, half a JSON, a score outside [0, 1], nothing.
+    InvalidAnswer,
+}
+
+impl CallFailureKind {
+    /// The kind as a code to count by.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "provider_unavailable",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+            Self::Unauthorized => "unauthorized",
+            Self::Rejected => "rejected",
+            Self::Refused => "refused",
+            Self::InvalidAnswer => "invalid_answer",
+        }
+    }
+
+    /// Whether the same attempt may succeed later.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::RateLimited | Self::Unavailable | Self::Timeout | Self::Network | Self::InvalidAnswer => true,
+            Self::Unauthorized | Self::Rejected | Self::Refused => false,
+        }
+    }
+}
+
+/// An attempt that gave no verdict. It may have cost money all the same.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct CallFailure {
+    /// What went wrong.
+    pub kind: CallFailureKind,
+    /// What happened and what to do. Never holds a secret or judged text.
+    pub message: String,
+    /// How long the provider asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether the provider's headers say that no request is left before `retry_after`.
+    pub headroom_gone: bool,
+    /// The tokens that were billed, where the provider said.
+    pub usage: Option<TokenUsage>,
+    /// What they cost, where the price is known.
+    pub cost: Option<NanoUsd>,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+}

@@ -1,0 +1,44 @@
+//! The nouns of Assize, the ports that its backends implement, and the policies that decide what is judged.
+//!
+//! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
+//! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
+//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
+//! ([`judge`], [`queue`], [`results`], [`control`]).
+#![warn(missing_docs)]
+
+pub mod accepted;
+pub mod control;
+pub mod draw;
+pub mod error;
+pub mod features;
+pub mod ids;
+pub mod interaction;
+pub mod judge;
+pub mod metric;
+pub mod money;
+pub mod outcome;
+pub mod policy;
+pub mod queue;
+pub mod results;
+pub mod sampling;
+pub mod scored;
+pub mod time;
+pub mod verdict;
+
+pub use accepted::{Accepted, Decision, DecisionState, TierScore};
+pub use draw::{Draw, DrawKey};
+pub use error::{StoreError, StoreErrorKind};
+pub use features::Features;
+pub use ids::{
+    CallId, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName, RowKey,
+    TenantName,
+};
+pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
+pub use metric::{Metric, Needs, Tier, TierKind, Unit};
+pub use money::{NanoUsd, Price};
+pub use outcome::{Outcome, Reason};
+pub use policy::{Dimension, Policy};
+pub use sampling::{Condition, SamplingPolicy, SmartRule, inclusion};
+pub use scored::{CallRecord, CallStatus, Scored};
+pub use time::{Hour, Timestamp};
+pub use verdict::Verdict;

@@ -1,0 +1,352 @@
+//! The port of results: rows, verdicts and the rollups that estimates are made of.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::queue::{Entry, Offset};
+use crate::{
+    Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
+    MetricName, NanoUsd, Outcome, ProjectName, Reason, RowKey, Scored, StoreError, Timestamp, Verdict,
+};
+
+/// Sums over interactions of one metric, from which estimate and variance follow for any union of buckets. `g` is the last free
+/// score (0 where there is none), `H` the reference score, `pi` the recorded probability, `w = 1/pi`, `q = (1-pi)/pi^2`.
+/// Sarndal, Swensson, Wretman, *Model Assisted Survey Sampling*, ch. 2 and 5.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Interactions that the estimate speaks of: with content, and with a probability above zero.
+    pub population: u64,
+    /// Interactions with content that the policy never judges.
+    pub excluded: u64,
+    /// Interactions without what the metric needs.
+    pub no_content: u64,
+    /// Sum of `g` over the population.
+    pub g: f64,
+    /// Sum of `g^2` over the population.
+    pub gg: f64,
+    /// Interactions drawn, or judged by free tiers alone.
+    pub drawn: u64,
+    /// Sum of `w` over the drawn.
+    pub drawn_w: f64,
+    /// Interactions with a reference verdict.
+    pub judged: u64,
+    /// Judged with `H >= 0.5`.
+    pub positives: u64,
+    /// Judged whose free score and reference score lie on different sides of 0.5.
+    pub disagreements: u64,
+    /// Largest `w` among the judged.
+    pub max_w: f64,
+    /// Over the judged: sum of `w` times 1, g, H, g^2, gH, H^2.
+    pub w: [f64; 6],
+    /// Over the judged: sum of `q` times 1, g, H, g^2, gH, H^2.
+    pub q: [f64; 6],
+    /// Calls made, failed ones included.
+    pub calls: u64,
+    /// What they cost, as far as it is known.
+    pub cost: NanoUsd,
+    /// Calls whose cost is not known.
+    pub cost_unknown: u64,
+}
+
+impl Sums {
+    /// What an accepted row adds for one of its decisions.
+    pub fn of_accepted(decision: &Decision) -> Self {
+        let mut sums = Self::default();
+        match &decision.state {
+            DecisionState::Closed(Outcome::NoContent, _) => {
+                sums.no_content = 1;
+                return sums;
+            }
+            _ if decision.probability <= 0.0 => {
+                sums.excluded = 1;
+                return sums;
+            }
+            _ => {}
+        }
+        let g = decision.free_score().unwrap_or(0.0);
+        sums.population = 1;
+        sums.g = g;
+        sums.gg = g * g;
+        match decision.state {
+            DecisionState::Drawn => {
+                sums.drawn = 1;
+                sums.drawn_w = 1.0 / decision.probability;
+            }
+            DecisionState::Closed(Outcome::Judged, _) => {
+                sums.drawn = 1;
+                sums.drawn_w = 1.0;
+                sums.add(&Self::of_judged(decision, g));
+            }
+            DecisionState::Closed(..) => {}
+        }
+        sums
+    }
+
+    /// What a reference verdict of score `h` adds.
+    pub fn of_judged(decision: &Decision, h: f64) -> Self {
+        let pi = decision.probability;
+        let g = decision.free_score().unwrap_or(0.0);
+        let w = 1.0 / pi;
+        let q = (1.0 - pi) / (pi * pi);
+        let moments = [1.0, g, h, g * g, g * h, h * h];
+        Self {
+            judged: 1,
+            positives: u64::from(h >= 0.5),
+            disagreements: u64::from(decision.free_score().is_some_and(|g| (g >= 0.5) != (h >= 0.5))),
+            max_w: w,
+            w: moments.map(|m| w * m),
+            q: moments.map(|m| q * m),
+            ..Self::default()
+        }
+    }
+
+    /// What calls add.
+    pub fn of_calls(calls: &[CallRecord]) -> Self {
+        Self {
+            calls: calls.len() as u64,
+            cost: calls.iter().filter_map(|call| call.cost).fold(NanoUsd::ZERO, NanoUsd::plus),
+            cost_unknown: calls.iter().filter(|call| call.cost.is_none()).count() as u64,
+            ..Self::default()
+        }
+    }
+
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.population += other.population;
+        self.excluded += other.excluded;
+        self.no_content += other.no_content;
+        self.g += other.g;
+        self.gg += other.gg;
+        self.drawn += other.drawn;
+        self.drawn_w += other.drawn_w;
+        self.judged += other.judged;
+        self.positives += other.positives;
+        self.disagreements += other.disagreements;
+        self.max_w = self.max_w.max(other.max_w);
+        for (sum, value) in self.w.iter_mut().zip(other.w).chain(self.q.iter_mut().zip(other.q)) {
+            *sum += value;
+        }
+        self.calls += other.calls;
+        self.cost = self.cost.plus(other.cost);
+        self.cost_unknown += other.cost_unknown;
+    }
+}
+
+/// Which sums are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SumsQuery {
+    /// The project.
+    pub project: ProjectName,
+    /// The metric.
+    pub metric: MetricName,
+    /// Interactions whose time is at or after this.
+    pub from: Timestamp,
+    /// Interactions whose time is before this.
+    pub to: Timestamp,
+    /// Grouped by the values of this dimension, or all together.
+    pub by: Option<Dimension>,
+}
+
+/// The sums of one hour, group and judge version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SumsBucket {
+    /// Value of the dimension: empty where an interaction has none, or where no dimension was asked for; `other` beyond the first
+    /// 1,000 values.
+    pub group: String,
+    /// The hour.
+    pub hour: Hour,
+    /// The reference judge's version as configured at accept.
+    pub reference: JudgeVersion,
+    /// The sums.
+    pub sums: Sums,
+}
+
+/// How many values of a dimension are kept apart, per project.
+pub const DIMENSION_VALUES_MAX: usize = 1_000;
+/// What the values beyond that are counted under.
+pub const OTHER: &str = "other";
+
+/// The state of one metric of one interaction, as a reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricRecord {
+    /// What was decided at accept.
+    pub decision: Decision,
+    /// The outcome; `None` while pending.
+    pub outcome: Option<Outcome>,
+    /// Why it was not judged.
+    pub reason: Option<Reason>,
+    /// Verdicts of called tiers.
+    pub verdicts: Vec<Verdict>,
+    /// Every call that was made for it.
+    pub calls: Vec<CallRecord>,
+}
+
+/// Everything on record about one interaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InteractionRecord {
+    /// The small row.
+    pub row: Accepted,
+    /// The interaction itself, where it was kept.
+    pub payload: Option<Interaction>,
+    /// Each metric, in the order of the policy.
+    pub metrics: Vec<MetricRecord>,
+}
+
+/// Which interactions or verdicts are wanted. Newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// The project.
+    pub project: ProjectName,
+    /// Of this metric only.
+    pub metric: Option<MetricName>,
+    /// By this judge only.
+    pub judge: Option<JudgeName>,
+    /// With this outcome of `metric` (or of any metric) only.
+    pub outcome: Option<Outcome>,
+    /// With a dimension of this value only.
+    pub dimension: Option<(Dimension, String)>,
+    /// Time at or after this.
+    pub from: Option<Timestamp>,
+    /// Time before this.
+    pub to: Option<Timestamp>,
+    /// Score at least this.
+    pub score_min: Option<f64>,
+    /// Score at most this.
+    pub score_max: Option<f64>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// At most this many, 1 to 1,000.
+    pub limit: usize,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A verdict and what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerdictRecord {
+    /// The interaction.
+    pub id: InteractionId,
+    /// When the interaction happened.
+    pub time: Timestamp,
+    /// The metric.
+    pub metric: MetricName,
+    /// Whether it is the reference judge's.
+    pub is_reference: bool,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// How many decisions of a metric ended one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomeCount {
+    /// The metric.
+    pub metric: MetricName,
+    /// The outcome; `None` for pending.
+    pub outcome: Option<Outcome>,
+    /// The reason's code; empty where there is none.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Outcomes of a range. For every metric, the counts add up to the accepted interactions that it was asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Accepted interactions.
+    pub accepted: u64,
+    /// Counts by metric, outcome and reason.
+    pub counts: Vec<OutcomeCount>,
+}
+
+/// By what spend is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpendBy {
+    /// Not at all.
+    Total,
+    /// By metric.
+    Metric,
+    /// By judge.
+    Judge,
+    /// By the model asked for.
+    Model,
+    /// By hour of the call, UTC.
+    Hour,
+    /// By day of the call, UTC.
+    Day,
+}
+
+/// What was spent on one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spend {
+    /// Calls made.
+    pub calls: u64,
+    /// Calls that gave no verdict.
+    pub failed: u64,
+    /// Calls whose cost is not known.
+    pub cost_unknown: u64,
+    /// What the others cost.
+    pub cost: NanoUsd,
+    /// Input tokens.
+    pub input_tokens: u64,
+    /// Input tokens from the provider's prompt cache.
+    pub cached_input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+}
+
+/// What accept and score write.
+#[async_trait]
+pub trait Recorder: Send + Sync {
+    /// The offset up to which rows are folded in.
+    async fn folded(&self) -> Result<Offset, StoreError>;
+
+    /// Folds accepted rows in and moves the offset to `up_to`, in one transaction. Rows at or before the stored offset are passed
+    /// over, so that repeating a call changes nothing.
+    async fn fold(&self, entries: &[(Offset, Entry)]) -> Result<(), StoreError>;
+
+    /// Records verdicts, calls and outcomes, in one transaction. Repeatable: a call is known by its id, a verdict by (interaction,
+    /// metric, judge version), and the first outcome of an interaction's metric stays.
+    async fn record(&self, scored: &[Scored]) -> Result<(), StoreError>;
+
+    /// The metrics of an interaction whose outcome is already recorded (decided in `score`, not at accept).
+    async fn recorded(&self, key: RowKey) -> Result<Vec<MetricName>, StoreError>;
+}
+
+/// The results store: what report, API and dashboard read.
+#[async_trait]
+pub trait Results: Recorder {
+    /// Sums by hour, group and judge version. Exact for any range: whole hours from rollups, the rest from rows.
+    async fn sums(&self, query: &SumsQuery) -> Result<Vec<SumsBucket>, StoreError>;
+
+    /// Everything about one interaction.
+    async fn interaction(&self, project: &ProjectName, id: &InteractionId) -> Result<Option<InteractionRecord>, StoreError>;
+
+    /// Interactions, newest first.
+    async fn interactions(&self, filter: &Filter) -> Result<Page<InteractionRecord>, StoreError>;
+
+    /// Verdicts, newest first.
+    async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError>;
+
+    /// Outcomes of interactions whose hour lies in [from, to).
+    async fn outcomes(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<Outcomes, StoreError>;
+
+    /// Spend on calls that ended in [from, to), to the hour, by key.
+    async fn spend(
+        &self,
+        project: &ProjectName,
+        from: Timestamp,
+        to: Timestamp,
+        by: SpendBy,
+    ) -> Result<BTreeMap<String, Spend>, StoreError>;
+}

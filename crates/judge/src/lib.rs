@@ -1,0 +1,4 @@
+//! Judges: free rules, prompts, and clients of the providers of models.
+#![warn(missing_docs)]
+
+pub mod spec;
