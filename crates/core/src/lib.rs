@@ -40,5 +40,5 @@ pub use outcome::{Outcome, Reason};
 pub use policy::{Dimension, Policy};
 pub use sampling::{Condition, SamplingPolicy, SmartRule, inclusion};
 pub use scored::{CallRecord, CallStatus, Scored};
-pub use time::{Hour, Timestamp};
+pub use time::{Clock, Hour, SystemClock, Timestamp};
 pub use verdict::Verdict;

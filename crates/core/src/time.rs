@@ -1,4 +1,4 @@
-//! Instants and hours. The time is always an argument: nothing in this crate reads a clock.
+//! Instants and hours. The time is always an argument: only [`SystemClock`], which the binary hands out, reads a clock.
 
 use std::time::Duration;
 
@@ -65,6 +65,22 @@ impl Hour {
     /// The first instant of the hour.
     pub fn start(self) -> Timestamp {
         Timestamp(self.0.saturating_mul(3_600_000))
+    }
+}
+
+/// Where the time comes from. The real one stands at the outermost edge; tests set theirs.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_system(std::time::SystemTime::now())
     }
 }
 

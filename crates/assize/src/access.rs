@@ -1,0 +1,211 @@
+//! Who asks, and what they may do.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use assize_core::control::{Control, Project, Scope, StoredKey};
+use assize_core::{ProjectName, StoreError, Timestamp};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::ingest::ItemError;
+use crate::secrets::RootSecret;
+
+/// The holder of a key, for the length of a request.
+#[derive(Clone)]
+pub struct Principal {
+    /// The key's id, for listings and logs.
+    pub key_id: String,
+    /// The key's project: what is meant where none is named.
+    pub project: ProjectName,
+    scopes: Vec<Scope>,
+    directory: Arc<Directory>,
+}
+
+impl Principal {
+    /// Whether the key allows `scope`; an admin's allows everything.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|&held| held == scope || held == Scope::Admin)
+    }
+
+    /// The project of this name, if the key reaches it. A project of others is as unknown as one that does not exist.
+    pub fn project_named(&self, name: &str) -> Result<ProjectName, ItemError> {
+        let unknown = || ItemError::new("unknown_project", format!("project: there is no project {name:?} that this key reaches"));
+        let project = ProjectName::new(name).map_err(|error| ItemError::new("invalid_field", format!("project: {error}")))?;
+        let reached = project == self.project || (self.may(Scope::Admin) && self.directory.has(&project));
+        if reached { Ok(project) } else { Err(unknown()) }
+    }
+
+    /// Whether the project's rate limit leaves room for `items` more; takes them if so.
+    pub fn admits(&self, items: usize) -> bool {
+        self.directory.admits(&self.project, items)
+    }
+
+    /// Someone who may do everything in `project` of a pipeline without keys, as in `eval`.
+    pub fn local(project: ProjectName) -> Self {
+        Self { key_id: "local".to_owned(), project, scopes: vec![Scope::Admin], directory: Arc::default() }
+    }
+}
+
+/// Projects and keys in memory, so that a request costs no read. Written through to the control store.
+#[derive(Default)]
+pub struct Directory {
+    state: RwLock<State>,
+    items_per_second_max: Option<NonZeroU32>,
+}
+
+#[derive(Default)]
+struct State {
+    projects: HashMap<ProjectName, Arc<DefaultDirectRateLimiter>>,
+    keys: HashMap<[u8; 32], StoredKey>,
+}
+
+impl Directory {
+    fn has(&self, project: &ProjectName) -> bool {
+        self.read().projects.contains_key(project)
+    }
+
+    fn admits(&self, project: &ProjectName, items: usize) -> bool {
+        if self.items_per_second_max.is_none() {
+            return true;
+        }
+        let limiter = self.read().projects.get(project).cloned();
+        let Some(items) = u32::try_from(items).ok().and_then(NonZeroU32::new) else { return true };
+        limiter.is_none_or(|limiter| match limiter.check_n(items) {
+            Ok(decision) => decision.is_ok(),
+            // More than a whole second's worth at once: take the burst if the second is unused, else no batch of the size ever passes.
+            Err(_) => self.items_per_second_max.is_none_or(|whole| matches!(limiter.check_n(whole), Ok(Ok(())))),
+        })
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks keys, and makes and revokes them.
+pub struct Access {
+    secret: RootSecret,
+    control: Arc<dyn Control>,
+    directory: Arc<Directory>,
+}
+
+/// A key when it is made: the only time that it is seen.
+pub struct NewKey {
+    pub id: String,
+    pub key: String,
+}
+
+impl Access {
+    /// Reads projects and keys from the control store.
+    pub async fn open(secret: RootSecret, control: Arc<dyn Control>, items_per_second_max: u32) -> Result<Self, StoreError> {
+        let directory = Directory { state: RwLock::default(), items_per_second_max: NonZeroU32::new(items_per_second_max) };
+        let access = Self { secret, control, directory: Arc::new(directory) };
+        access.reload().await?;
+        Ok(access)
+    }
+
+    /// Reads the control store again.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let projects = self.control.projects().await?;
+        let keys = self.control.keys().await?;
+        let quota = Quota::per_second(self.directory.items_per_second_max.unwrap_or(NonZeroU32::MAX));
+        let mut state = self.directory.write();
+        for project in projects {
+            state.projects.entry(project.name).or_insert_with(|| Arc::new(RateLimiter::direct(quota)));
+        }
+        state.keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(|key| (key.hash, key)).collect();
+        Ok(())
+    }
+
+    /// Who holds `key`.
+    pub fn authenticate(&self, key: &str) -> Option<Principal> {
+        let hash = self.secret.api_key_hash(key);
+        let state = self.directory.read();
+        let stored = state.keys.get(&hash)?;
+        Some(Principal {
+            key_id: stored.id.clone(),
+            project: stored.project.clone(),
+            scopes: stored.scopes.clone(),
+            directory: Arc::clone(&self.directory),
+        })
+    }
+
+    /// Who holds the key of this id, for sessions of the dashboard. A revoked key ends its sessions.
+    pub fn holder_of(&self, key_id: &str) -> Option<Principal> {
+        let state = self.directory.read();
+        let stored = state.keys.values().find(|stored| stored.id == key_id)?;
+        Some(Principal {
+            key_id: stored.id.clone(),
+            project: stored.project.clone(),
+            scopes: stored.scopes.clone(),
+            directory: Arc::clone(&self.directory),
+        })
+    }
+
+    /// The secret that authenticates sessions.
+    pub fn secret(&self) -> &RootSecret {
+        &self.secret
+    }
+
+    /// All projects, by name.
+    pub fn projects(&self) -> Vec<ProjectName> {
+        let mut names: Vec<ProjectName> = self.directory.read().projects.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Whether any key is in force.
+    pub fn has_keys(&self) -> bool {
+        !self.directory.read().keys.is_empty()
+    }
+
+    /// Creates the project, if there is none of the name. Returns whether there was none.
+    pub async fn create_project(&self, project: Project) -> Result<bool, StoreError> {
+        let created = self.control.create_project(&project).await?;
+        self.reload().await?;
+        Ok(created)
+    }
+
+    /// Makes a key at random, or stores the given one.
+    pub async fn create_key(
+        &self,
+        given: Option<&str>,
+        project: ProjectName,
+        scopes: Vec<Scope>,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<NewKey, StoreError> {
+        let random = |bytes| crate::secrets::random_hex(bytes).map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()));
+        let key = match given {
+            Some(key) => key.to_owned(),
+            None => format!("ak-{}", random(24)?),
+        };
+        let hash = self.secret.api_key_hash(&key);
+        let known = self.directory.read().keys.get(&hash).map(|stored| stored.id.clone());
+        let id = match known {
+            Some(id) => id,
+            None => format!("key-{}", random(6)?),
+        };
+        let stored = StoredKey { id: id.clone(), hash, project, scopes, label: label.to_owned(), created_at: now, revoked_at: None };
+        self.control.put_key(&stored).await?;
+        self.reload().await?;
+        Ok(NewKey { id, key })
+    }
+
+    /// All keys, revoked ones too.
+    pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.control.keys().await
+    }
+
+    /// Revokes the key of this id. Returns whether there was one in force.
+    pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let revoked = self.control.revoke_key(id, now).await?;
+        self.reload().await?;
+        Ok(revoked)
+    }
+}

@@ -1,0 +1,242 @@
+//! `/v1/interactions`: send them, list them, and ask what became of one.
+
+use std::sync::Arc;
+
+use assize_core::results::{InteractionRecord, MetricRecord};
+use assize_core::{DecisionState, Interaction, ProjectName};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::auth::{Reader, Sender};
+use super::error::{ApiError, ErrorBody, ErrorDetail};
+use super::params::{ListParams, Params};
+use super::verdicts::VerdictBody;
+use super::{Server, receive};
+use crate::ingest;
+use crate::pipeline::accept::{Receipt, accept};
+
+/// What became of a request's items.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptBody {
+    /// Items that are now on disk.
+    pub accepted: usize,
+    /// Items that had been accepted before.
+    pub duplicate: usize,
+    /// Items that were not accepted, by their place in the request.
+    pub rejected: Vec<RejectedItem>,
+}
+
+/// An item that was not accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedItem {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    pub error: ErrorDetail,
+}
+
+impl From<Receipt> for ReceiptBody {
+    fn from(receipt: Receipt) -> Self {
+        let rejected = receipt.rejected.into_iter().map(|(index, error)| {
+            let error = ErrorDetail { code: error.code.to_owned(), message: error.message };
+            RejectedItem { index, error }
+        });
+        Self { accepted: receipt.accepted, duplicate: receipt.duplicate, rejected: rejected.collect() }
+    }
+}
+
+/// Send interactions: one object, an array, or NDJSON. Answered when every accepted item is on disk.
+#[utoipa::path(post, path = "/v1/interactions", tag = "ingest", request_body = crate::ingest::schema::InteractionBody,
+    responses((status = 202, body = ReceiptBody), (status = 400, body = ReceiptBody, description = "nothing was accepted; a body that cannot be read is answered with an error"),
+        (status = 401, body = ErrorBody), (status = 413, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn create(State(server): State<Arc<Server>>, Sender(who): Sender, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let _place = receive::admit(&server)?;
+    let body = receive::body(&server, &headers, body).await?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let decoded = ingest::interactions(&body, content_type).inspect_err(|error| server.pipeline.counters.refuse(error.code))?;
+    let receipt = accept(&server.pipeline, &who, decoded).await?;
+    let status = if receipt.accepted + receipt.duplicate > 0 { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
+    Ok((status, Json(ReceiptBody::from(receipt))).into_response())
+}
+
+/// An interaction and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InteractionView {
+    pub id: String,
+    pub project: String,
+    /// When it happened, RFC 3339.
+    pub time: String,
+    pub accepted_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// Values of the declared dimensions.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub dimensions: serde_json::Map<String, serde_json::Value>,
+    /// The sender's time was not believed.
+    pub time_replaced: bool,
+    /// The sender cut its text short.
+    pub truncated: bool,
+    pub policy_version: String,
+    /// Whether the text was kept: drawn, or in the reserve.
+    pub payload_kept: bool,
+    /// The interaction itself, where it was kept.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Interaction>,
+    /// What became of each metric.
+    pub metrics: Vec<MetricView>,
+}
+
+/// What became of one metric of one interaction.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MetricView {
+    pub metric: String,
+    /// One of `judged`, `reused`, `not_sampled`, `over_budget`, `judge_failed`, `no_content`, `expired`, `dropped`, or `pending`.
+    pub outcome: String,
+    /// Why it was not judged, where it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<ErrorDetail>,
+    /// The probability with which it was to be judged.
+    pub probability: f64,
+    /// The reference judge's score; null where there is none.
+    pub score: Option<f64>,
+    /// The reference judge's version as configured when it was accepted.
+    pub judge_version: String,
+    /// What the free judges said.
+    pub free_scores: Vec<FreeScore>,
+    /// Verdicts of the judges that were called.
+    pub verdicts: Vec<VerdictBody>,
+    /// Calls made for it, failed ones included.
+    pub calls: Vec<CallView>,
+}
+
+/// A free judge's score.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FreeScore {
+    pub judge: String,
+    pub score: f64,
+    /// What it found.
+    pub reason: String,
+}
+
+/// One attempt at a provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CallView {
+    pub id: String,
+    pub at: String,
+    pub judge: String,
+    pub provider: String,
+    pub model: String,
+    /// `null` for an answered call, else what went wrong.
+    pub error: Option<String>,
+    pub latency_ms: u64,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    /// Null where usage or price is unknown.
+    pub cost_usd: Option<f64>,
+}
+
+/// Ask what became of an interaction: its verdicts, its outcome, and why it was not judged.
+#[utoipa::path(get, path = "/v1/interactions/{id}", tag = "results", params(("id" = String, Path), ("project" = Option<String>, Query)),
+    responses((status = 200, body = InteractionView), (status = 404, body = ErrorBody)))]
+pub async fn show(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<InteractionView>, ApiError> {
+    let project = reader.project(params.project.as_deref())?;
+    let record = find(&server, &project, &id).await?;
+    Ok(Json(InteractionView::from(record)))
+}
+
+/// The record of `id`, or 404.
+pub async fn find(server: &Server, project: &ProjectName, id: &str) -> Result<InteractionRecord, ApiError> {
+    let parsed = assize_core::InteractionId::new(id).map_err(|error| ApiError::bad_request("invalid_parameter", error.to_string()))?;
+    let missing = || {
+        let message = format!("project {project} has accepted no interaction {id:?} (an acknowledged one shows within a second)");
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_interaction", message)
+    };
+    server.results.interaction(project, &parsed).await?.ok_or_else(missing)
+}
+
+/// A page of interactions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InteractionPage {
+    pub interactions: Vec<InteractionView>,
+    /// `cursor` of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// List interactions, newest first.
+#[utoipa::path(get, path = "/v1/interactions", tag = "results", params(ListParams), responses((status = 200, body = InteractionPage), (status = 400, body = ErrorBody)))]
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Params(params): Params<ListParams>,
+) -> Result<Json<InteractionPage>, ApiError> {
+    let filter = params.filter(reader.project(params.project.as_deref())?)?;
+    let page = server.results.interactions(&filter).await?;
+    Ok(Json(InteractionPage { interactions: page.items.into_iter().map(InteractionView::from).collect(), next: page.next }))
+}
+
+impl From<InteractionRecord> for InteractionView {
+    fn from(record: InteractionRecord) -> Self {
+        let row = record.row;
+        let dimensions = row.dimensions.iter().map(|(dimension, value)| (dimension.to_string(), value.as_str().into()));
+        Self {
+            id: row.id.to_string(),
+            project: row.project.to_string(),
+            time: row.time.to_rfc3339(),
+            accepted_at: row.accepted_at.to_rfc3339(),
+            conversation_id: row.conversation_id,
+            dimensions: dimensions.collect(),
+            time_replaced: row.flags.time_replaced,
+            truncated: row.flags.truncated,
+            policy_version: row.policy.to_string(),
+            payload_kept: record.payload.is_some(),
+            payload: record.payload,
+            metrics: record.metrics.into_iter().map(MetricView::from).collect(),
+        }
+    }
+}
+
+impl From<MetricRecord> for MetricView {
+    fn from(record: MetricRecord) -> Self {
+        let decision = record.decision;
+        let called = record.verdicts.iter().rev().find(|verdict| verdict.version == decision.reference).map(|verdict| verdict.score);
+        let free = matches!(decision.state, DecisionState::Closed(assize_core::Outcome::Judged, _)).then(|| decision.free_score()).flatten();
+        Self {
+            metric: decision.metric.to_string(),
+            outcome: record.outcome.map_or("pending", |outcome| outcome.as_str()).to_owned(),
+            why: record.reason.map(|reason| ErrorDetail { code: reason.code.into_owned(), message: reason.message }),
+            probability: decision.probability,
+            score: called.or(free),
+            judge_version: decision.reference.to_string(),
+            free_scores: decision.scores.into_iter().map(|tier| FreeScore { judge: tier.judge.to_string(), score: tier.score, reason: tier.reason }).collect(),
+            verdicts: record.verdicts.into_iter().map(VerdictBody::from).collect(),
+            calls: record.calls.into_iter().map(CallView::from).collect(),
+        }
+    }
+}
+
+impl From<assize_core::CallRecord> for CallView {
+    fn from(call: assize_core::CallRecord) -> Self {
+        Self {
+            id: call.id.0,
+            at: call.at.to_rfc3339(),
+            judge: call.judge.to_string(),
+            provider: call.provider.to_string(),
+            model: call.model,
+            error: call.error,
+            latency_ms: call.latency_ms,
+            input_tokens: call.usage.map(|usage| usage.input),
+            output_tokens: call.usage.map(|usage| usage.output),
+            cost_usd: call.cost.map(assize_core::NanoUsd::to_usd),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The surfaces over HTTP: ingestion, REST, OpenAPI, health and the dashboard's pages, on one port.
+
+pub mod auth;
+pub mod error;
+pub mod estimates;
+pub mod grpc;
+pub mod health;
+pub mod interactions;
+pub mod keys;
+pub mod openapi;
+pub mod otlp;
+pub mod outcomes;
+pub mod overload;
+pub mod pages;
+pub mod params;
+pub mod receive;
+pub mod spend;
+pub mod verdicts;
+
+use std::sync::Arc;
+
+use assize_core::Clock;
+use assize_core::results::Results;
+use axum::Router;
+use axum::routing::{get, post, put};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::config::Settings;
+use crate::pipeline::Pipeline;
+
+/// What every handler works with.
+pub struct Server {
+    pub pipeline: Arc<Pipeline>,
+    pub results: Arc<dyn Results>,
+    pub access: Arc<Access>,
+    pub settings: Arc<Settings>,
+    /// One permit per ingestion request in hand.
+    pub requests: Arc<Semaphore>,
+    /// Ends long answers when the server stops.
+    pub stop: CancellationToken,
+}
+
+impl Server {
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.pipeline.clock
+    }
+}
+
+/// Which surfaces a process offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surfaces {
+    pub ingest: bool,
+    pub report: bool,
+}
+
+/// The routes of one port.
+pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
+    let mut router = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::counters))
+        .route("/openapi.json", get(openapi::document));
+    if surfaces.ingest {
+        router = router
+            .route("/v1/traces", post(otlp::traces))
+            .route("/v1/logs", post(otlp::logs))
+            .route("/api/public/otel/v1/traces", post(otlp::traces))
+            .route("/api/public/otel/v1/logs", post(otlp::logs))
+            .route("/v1/interactions", post(interactions::create));
+    }
+    if surfaces.report {
+        router = router
+            .route("/v1/interactions", get(interactions::list))
+            .route("/v1/interactions/{id}", get(interactions::show))
+            .route("/v1/estimates", get(estimates::list))
+            .route("/v1/verdicts", get(verdicts::list))
+            .route("/v1/outcomes", get(outcomes::list))
+            .route("/v1/spend", get(spend::list))
+            .route("/v1/projects", get(keys::projects))
+            .route("/v1/projects/{project}", put(keys::create_project))
+            .route("/v1/projects/{project}/keys", get(keys::list).post(keys::create))
+            .route("/v1/projects/{project}/keys/{id}", axum::routing::delete(keys::revoke))
+            .merge(pages::router());
+    }
+    let router = router.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(Arc::clone(&server));
+    let router = if surfaces.ingest { router.merge(grpc::router(server)) } else { router };
+    // Bodies are bounded where they are read, after the key was checked.
+    router.layer(axum::extract::DefaultBodyLimit::disable()).layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
+}

@@ -1,0 +1,102 @@
+//! `/v1/spend`: what judging cost.
+
+use std::sync::Arc;
+
+use assize_core::NanoUsd;
+use assize_core::results::{Spend, SpendBy};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Server;
+use super::auth::Reader;
+use super::error::{ApiError, ErrorBody};
+use super::params::{Params, invalid, range};
+
+/// Which spend.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SpendParams {
+    /// The project; the key's own where not given.
+    pub project: Option<String>,
+    /// Calls that ended at or after this time, to the hour, RFC 3339.
+    pub from: Option<String>,
+    /// Calls that ended before this time, to the hour, RFC 3339.
+    pub to: Option<String>,
+    /// `metric`, `judge`, `model`, `hour` or `day`; all together where not given.
+    pub group_by: Option<String>,
+}
+
+/// Spend by group, and its total.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SpendBody {
+    pub groups: Vec<SpendView>,
+    pub total: SpendView,
+}
+
+/// Spend of one group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SpendView {
+    pub key: String,
+    pub calls: u64,
+    /// Calls that gave no verdict.
+    pub failed_calls: u64,
+    /// Calls whose cost is not known and not in `cost_usd`.
+    pub cost_unknown_calls: u64,
+    /// What the others cost; null where no call's cost is known.
+    pub cost_usd: Option<f64>,
+    pub input_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+impl SpendView {
+    pub fn new(key: String, spend: &Spend) -> Self {
+        let unknown = spend.calls > 0 && spend.cost_unknown == spend.calls;
+        Self {
+            key,
+            calls: spend.calls,
+            failed_calls: spend.failed,
+            cost_unknown_calls: spend.cost_unknown,
+            cost_usd: if unknown { None } else { Some(spend.cost.to_usd()) },
+            input_tokens: spend.input_tokens,
+            cached_input_tokens: spend.cached_input_tokens,
+            output_tokens: spend.output_tokens,
+        }
+    }
+}
+
+/// Sum up what judging cost.
+#[utoipa::path(get, path = "/v1/spend", tag = "results", params(SpendParams), responses((status = 200, body = SpendBody), (status = 400, body = ErrorBody)))]
+pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(params): Params<SpendParams>) -> Result<Json<SpendBody>, ApiError> {
+    let project = reader.project(params.project.as_deref())?;
+    let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
+    let by = match params.group_by.as_deref() {
+        None | Some("") => SpendBy::Total,
+        Some("metric") => SpendBy::Metric,
+        Some("judge") => SpendBy::Judge,
+        Some("model") => SpendBy::Model,
+        Some("hour") => SpendBy::Hour,
+        Some("day") => SpendBy::Day,
+        Some(other) => return Err(invalid("group_by", format!("{other:?} is not one of metric, judge, model, hour, day"))),
+    };
+    let groups = server.results.spend(&project, from, to, by).await?;
+    let total = total(groups.values());
+    let groups = groups.iter().map(|(key, spend)| SpendView::new(key.clone(), spend));
+    Ok(Json(SpendBody { groups: groups.collect(), total: SpendView::new("total".to_owned(), &total) }))
+}
+
+/// The sum of groups.
+pub fn total<'a>(groups: impl Iterator<Item = &'a Spend>) -> Spend {
+    groups.fold(Spend { cost: NanoUsd::ZERO, ..Spend::default() }, |mut sum, spend| {
+        sum.calls += spend.calls;
+        sum.failed += spend.failed;
+        sum.cost_unknown += spend.cost_unknown;
+        sum.cost = sum.cost.plus(spend.cost);
+        sum.input_tokens += spend.input_tokens;
+        sum.cached_input_tokens += spend.cached_input_tokens;
+        sum.output_tokens += spend.output_tokens;
+        sum
+    })
+}

@@ -1,0 +1,162 @@
+//! `assize eval FILE`: accept and score over a queue in memory; the file streams through.
+
+mod input;
+mod output;
+mod progress;
+mod tally;
+mod threshold;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assize_core::queue::Offset;
+use assize_core::{ProjectName, SystemClock};
+use assize_store::queue::MemoryQueue;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use self::input::Input;
+use self::output::Output;
+use self::progress::Progress;
+use self::tally::{Summary, Tally};
+use self::threshold::Threshold;
+use super::{Ending, runtime, say};
+use crate::access::Principal;
+use crate::config::settings::Settings;
+use crate::config::{PolicySpec, load};
+use crate::counters::Counters;
+use crate::ids::IdSource;
+use crate::pipeline::accept::{AcceptError, accept};
+use crate::pipeline::panel::{Panels, Providers};
+use crate::pipeline::score::Limits;
+use crate::pipeline::{Pipeline, fold, score};
+use crate::secrets::RootSecret;
+
+/// Interactions on their way at once: enough to keep every judge busy, few enough that memory does not grow with the file.
+const ON_THE_WAY_PER_SLOT: usize = 8;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  assize eval answers.jsonl --config assize.toml
+  assize eval answers.jsonl --config assize.toml --out verdicts.jsonl     # run it again to go on where it stopped
+  assize eval answers.jsonl --config assize.toml --fail-if 'refusal>0.1'  # exit code 1 if the rate is above 10 %
+  cat answers.jsonl | assize eval - --json
+
+Every line of FILE is one interaction: {\"id\": …, \"input\": …, \"output\": …, \"context\": …}.
+Exit code: 0 done, 1 a threshold failed, 2 an error.")]
+pub struct Eval {
+    /// JSON lines, one interaction each; `-` for stdin
+    file: PathBuf,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write every verdict and outcome to this file as JSON lines; resumed if it is there from the same input and configuration
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print the rates as JSON
+    #[arg(long)]
+    json: bool,
+    /// Judge the first N interactions only
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Calls in flight at once, per provider
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    concurrency: Option<u32>,
+    /// Exit with 1 if this holds, such as 'refusal>0.1' or 'refusal.high>=0.2' (repeatable)
+    #[arg(long = "fail-if", value_name = "METRIC>RATE")]
+    fail_if: Vec<Threshold>,
+}
+
+impl Eval {
+    pub fn run(self) -> Result<Ending, String> {
+        let explain = |message: String| load::explain(self.config.as_deref(), &message);
+        let mut settings = load::load(self.config.as_deref()).map_err(|error| error.to_string())?;
+        if let Some(concurrency) = self.concurrency {
+            settings.provider.iter_mut().for_each(|provider| provider.concurrency = concurrency as usize);
+        }
+        let spec = PolicySpec::of(&settings).map_err(|error| explain(error.to_string()))?;
+        for threshold in &self.fail_if {
+            threshold.check(&spec)?;
+        }
+        runtime()?.block_on(async {
+            let panels = Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)).await;
+            let panels = panels.map_err(|error| explain(error.to_string()))?;
+            let summary = self.judge(&settings, &spec, panels).await?;
+            let failed: Vec<String> = self.fail_if.iter().filter_map(|threshold| threshold.verdict(&summary)).collect();
+            if self.json {
+                say::json(&summary)?;
+            } else {
+                say::line(&summary.table())?;
+            }
+            failed.iter().for_each(|message| eprintln!("failed: {message}"));
+            Ok(if failed.is_empty() { Ending::Done } else { Ending::Failed })
+        })
+    }
+
+    async fn judge(&self, settings: &Settings, spec: &PolicySpec, panels: Panels) -> Result<Summary, String> {
+        let started = Instant::now();
+        let slots = spec.providers.iter().map(|provider| provider.concurrency).sum::<usize>().max(1);
+        let on_the_way_max = slots.saturating_mul(ON_THE_WAY_PER_SLOT).clamp(512, 20_000);
+        let panel = panels.current();
+        let mut input = Input::open(&self.file, self.limit)?;
+        let mut tally = Tally::new(&panel.policy, settings.report.level);
+        let output = match &self.out {
+            Some(path) => Some(Output::open(path, &input.identity()?, &panel.policy, &mut tally)?),
+            None => None,
+        };
+        let progress = Progress::start(input.bytes_total(), input.limit(), !self.json);
+        let tally = Arc::new(tally::Recording::new(tally, output, progress));
+        let limits = Limits {
+            in_flight_max: slots + slots / 4 + 1,
+            deliveries_max: 2,
+            age_max: Duration::from_secs(settings.score.max_age_hours * 3_600),
+            lease: Limits::lease_for(&spec.providers, panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1)),
+            requeue_first: Duration::from_secs(1),
+        };
+        let pipeline = Arc::new(Pipeline::new(
+            Arc::new(SystemClock),
+            IdSource::new(0),
+            RootSecret::known(0).draw_key(),
+            panels,
+            Arc::new(MemoryQueue::new(on_the_way_max * 2, Offset(0))),
+            Arc::clone(&tally) as Arc<dyn assize_core::results::Recorder>,
+            Arc::new(Counters::new()),
+            limits,
+        ));
+        let stop = CancellationToken::new();
+        let scoring = tokio::spawn({
+            let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());
+            async move { score::run(&pipeline, &stop).await }
+        });
+        let project = ProjectName::new("default").map_err(|error| error.to_string())?;
+        let outcome = feed(&pipeline, &tally, &mut input, &Principal::local(project), on_the_way_max).await;
+        stop.cancel();
+        scoring.await.map_err(|error| format!("scoring failed: {error}"))?;
+        outcome?;
+        tally.finish(started.elapsed())
+    }
+}
+
+/// Reads, accepts and folds batch by batch, never more than `on_the_way_max` ahead of the judges; returns when all are done.
+async fn feed(
+    pipeline: &Pipeline,
+    tally: &tally::Recording,
+    input: &mut Input,
+    who: &Principal,
+    on_the_way_max: usize,
+) -> Result<(), String> {
+    while let Some(batch) = input.next_batch().await? {
+        tally.read(batch.bytes);
+        let items = tally.new_ones(batch.items);
+        let receipt = accept(pipeline, who, items).await.map_err(|error| match error {
+            AcceptError::Overloaded(message) => message,
+            AcceptError::Store(error) => error.message,
+        })?;
+        tally.received(&receipt);
+        fold::catch_up(pipeline).await.map_err(|error| error.message)?;
+        tally.below(on_the_way_max).await?;
+    }
+    tally.below(1).await
+}

@@ -1,0 +1,78 @@
+//! The command line. stdout is data, stderr is talk.
+
+mod completions;
+mod config;
+mod demo;
+mod eval;
+mod key;
+mod remote;
+mod say;
+mod serve;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Judges production LLM traffic at the least cost and reports a number that can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "assize", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what Assize does: replay bundled conversations through the real thing and open a dashboard
+    Demo(demo::Demo),
+    /// Start everything in this process: ingest, score, report and dashboard
+    Up(serve::Up),
+    /// Start some of the roles in this process
+    Serve(serve::Serve),
+    /// Judge a file of interactions and print the rates
+    Eval(eval::Eval),
+    /// Say what became of an interaction, and why it was not judged if it was not
+    Why(why::Why),
+    /// Make, list and revoke API keys of a running server
+    Key(key::Key),
+    /// Check and show the configuration
+    Config(config::Config),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+}
+
+/// How a command ends.
+pub enum Ending {
+    /// It did what was asked.
+    Done,
+    /// It did what was asked, and the answer is no: a threshold failed.
+    Failed,
+}
+
+/// Runs what the arguments ask for. 0 for done, 1 for a threshold that failed, 2 for an error.
+pub fn run(cli: Cli) -> ExitCode {
+    let ending = match cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Up(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Why(command) => command.run(),
+        Command::Key(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    };
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A runtime for commands that need one.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))
+}

@@ -1,0 +1,56 @@
+//! Asks a running server.
+
+use clap::Args;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+
+/// Where the server is and with which key to ask.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// The server's address
+    #[arg(long, value_name = "URL", env = "ASSIZE_URL", default_value = "http://127.0.0.1:4318")]
+    url: String,
+    /// An API key
+    #[arg(long, value_name = "KEY", env = "ASSIZE_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The project; the key's own where not given
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+impl Remote {
+    /// Asks, and turns the server's errors into ours.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+        let Some(key) = &self.key else {
+            return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
+        };
+        assize_judge::install_tls();
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let mut request = Client::new().request(method, &url).bearer_auth(key);
+        if let Some(project) = &self.project {
+            request = request.query(&[("project", project)]);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.map_err(|error| {
+            format!("the server at {} does not answer ({}): is it running? `assize up` starts one", self.url, error.without_url())
+        })?;
+        let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let answer: Value = response.json().await.unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+        Err(format!("{message} (HTTP {})", status.as_u16()))
+    }
+}
+
+/// One segment of a path, percent-encoded.
+pub fn segment(text: &str) -> String {
+    let encode = |byte: u8| if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}

@@ -1,0 +1,13 @@
+//! Typed settings: what the operator writes, checked before anything starts.
+//!
+//! [`settings`] is the shape, [`load`] reads a file and says where it is wrong, [`policy`] turns metrics and judges into what is
+//! frozen on every item.
+
+pub mod load;
+pub mod policy;
+pub mod settings;
+pub mod standin;
+
+pub use load::ConfigError;
+pub use policy::PolicySpec;
+pub use settings::Settings;

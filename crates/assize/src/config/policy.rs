@@ -1,0 +1,171 @@
+//! A policy as written: what is kept in the control store under the policy's version, so that an item is scored by what was in
+//! force when it was accepted.
+
+use std::collections::HashSet;
+
+use assize_core::{Dimension, JudgeName, MetricName, ProviderName, SamplingPolicy};
+use assize_judge::metrics;
+use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use super::settings::{CascadeEntry, MetricSpec, Settings};
+
+/// Metrics with their questions settled, and the judges and providers that they need. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicySpec {
+    pub metrics: Vec<AskedMetric>,
+    pub judges: Vec<JudgeSpec>,
+    pub providers: Vec<ProviderSpec>,
+    pub sampling: SamplingPolicy,
+    pub dimensions: Vec<Dimension>,
+}
+
+/// A metric with the question that its judges are asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskedMetric {
+    pub name: MetricName,
+    /// `None` where no judge of the cascade is asked anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+    pub cascade: Vec<CascadeEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingPolicy>,
+}
+
+impl PolicySpec {
+    /// The policy that the settings describe. Errors name the list, the entry and the key.
+    pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
+        unique("project", settings.project.iter().map(|entry| entry.name.as_str()))?;
+        unique("provider", settings.provider.iter().map(|entry| entry.name.as_str()))?;
+        unique("judge", settings.judge.iter().map(|entry| entry.name.as_str()))?;
+        unique("metric", settings.metric.iter().map(|entry| entry.name.as_str()))?;
+        check_report(settings)?;
+        settings.sampling.0.check().map_err(|error| ConfigError::new(format!("[sampling] {error}")))?;
+        for provider in &settings.provider {
+            provider.check().map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", provider.name.as_str())))?;
+        }
+        if settings.metric.is_empty() {
+            return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
+        }
+        let metrics = settings.metric.iter().map(|metric| asked(metric, settings)).collect::<Result<Vec<_>, _>>()?;
+        let used: HashSet<&CascadeEntry> = metrics.iter().flat_map(|metric| &metric.cascade).collect();
+        let judges: Vec<JudgeSpec> =
+            settings.judge.iter().filter(|judge| used.contains(&CascadeEntry::Judge(judge.name.clone()))).cloned().collect();
+        let called: HashSet<&ProviderName> = judges.iter().filter_map(provider_of).collect();
+        let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
+        Ok(Self { metrics, judges, providers, sampling: settings.sampling.0.clone(), dimensions: settings.report.dimensions.clone() })
+    }
+
+    /// The judge of this name.
+    pub fn judge(&self, name: &JudgeName) -> Option<&JudgeSpec> {
+        self.judges.iter().find(|judge| &judge.name == name)
+    }
+}
+
+fn check_report(settings: &Settings) -> Result<(), ConfigError> {
+    let level = settings.report.level;
+    if !(level > 0.0 && level < 1.0) {
+        return Err(ConfigError::new(format!("[report] level = {level} is not a level: use a number between 0 and 1, such as 0.95")));
+    }
+    if settings.report.dimensions.len() > 8 {
+        return Err(ConfigError::new("[report] dimensions names more than 8: every one multiplies the rollups, so choose"));
+    }
+    unique("report.dimensions", settings.report.dimensions.iter().map(ToString::to_string))
+}
+
+fn unique(list: &str, names: impl Iterator<Item = impl AsRef<str>>) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        let name = name.as_ref().to_owned();
+        if seen.contains(&name) {
+            return Err(ConfigError::new(format!("[[{list}]] {name:?} stands twice: give one of them another name")));
+        }
+        seen.insert(name);
+    }
+    Ok(())
+}
+
+fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
+    match &judge.kind {
+        JudgeKind::Rules(_) => None,
+        JudgeKind::Chat(chat) => Some(&chat.provider),
+    }
+}
+
+fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, ConfigError> {
+    let wrong = |what: String| ConfigError::new(format!("[[metric]] {:?}: {what}", metric.name.as_str()));
+    if let Some(sampling) = &metric.sampling {
+        sampling.check().map_err(|error| wrong(format!("sampling.{error}")))?;
+    }
+    if metric.cascade.is_empty() {
+        return Err(wrong("`cascade` is empty: name the judges from cheap to dear, the reference judge last".to_owned()));
+    }
+    let mut chats = Vec::new();
+    for entry in &metric.cascade {
+        match entry {
+            CascadeEntry::BuiltinRules(name) => {
+                if metrics::builtin(name.as_str()).is_none_or(|builtin| builtin.rules().is_none()) {
+                    return Err(wrong(format!("`cascade` names \"builtin:{name}\", but there are no built-in rules of that name: use one of {}", with_rules())));
+                }
+            }
+            CascadeEntry::Judge(name) => {
+                let judge = settings.judge.iter().find(|judge| &judge.name == name).ok_or_else(|| {
+                    wrong(format!("`cascade` names the judge {name:?}, which is not configured: add a [[judge]] with name = {name:?}", name = name.as_str()))
+                })?;
+                if let JudgeKind::Chat(chat) = &judge.kind {
+                    if !settings.provider.iter().any(|provider| provider.name == chat.provider) {
+                        return Err(ConfigError::new(format!(
+                            "[[judge]] {:?}: `provider` names {:?}, which is not configured: add a [[provider]] with that name",
+                            name.as_str(),
+                            chat.provider.as_str()
+                        )));
+                    }
+                    chats.push((name, chat));
+                } else if !chats.is_empty() {
+                    return Err(wrong(format!("`cascade` has the free judge {:?} after a paid one: put free judges first", name.as_str())));
+                }
+            }
+        }
+        if !chats.is_empty() && matches!(entry, CascadeEntry::BuiltinRules(_)) {
+            return Err(wrong("`cascade` has built-in rules after a paid judge: put free judges first".to_owned()));
+        }
+    }
+    let question = if chats.is_empty() { None } else { Some(question(metric, &chats).map_err(wrong)?) };
+    Ok(AskedMetric { name: metric.name.clone(), question, cascade: metric.cascade.clone(), sampling: metric.sampling.clone() })
+}
+
+/// The metric's own question, else the judges' own, else that of the built-in metric it names or is named after.
+fn question(metric: &MetricSpec, chats: &[(&JudgeName, &assize_judge::spec::ChatSpec)]) -> Result<Question, String> {
+    let name = metric.builtin.as_deref().unwrap_or(metric.name.as_str());
+    let builtin = metrics::builtin(name).map(|builtin| builtin.question());
+    if metric.builtin.is_some() && builtin.is_none() {
+        return Err(format!("`builtin` = {name:?} is no built-in metric: use one of {}", all_names()));
+    }
+    let from_judges = || chats.iter().find_map(|(_, chat)| chat.question.clone());
+    let mut question = match metric.question.clone().or_else(from_judges) {
+        // A question of one's own stands alone: the rubric of a built-in metric of the same name would answer another question.
+        Some(text) => Question { text, ..Question::default() },
+        None => builtin.ok_or_else(|| {
+            format!("there is nothing to ask: give the metric or its judge a `question`, or name a built-in metric ({}) with `builtin`", all_names())
+        })?,
+    };
+    if let Some(rubric) = &metric.rubric {
+        question.rubric.clone_from(rubric);
+    }
+    if let Some(needs) = metric.needs {
+        question.needs = needs;
+    }
+    if question.text.trim().is_empty() {
+        return Err("`question` is empty".to_owned());
+    }
+    Ok(question)
+}
+
+fn all_names() -> String {
+    metrics::all().iter().map(|builtin| builtin.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn with_rules() -> String {
+    metrics::all().iter().filter(|builtin| builtin.rules().is_some()).map(|builtin| builtin.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,180 @@
+//! The shape of the configuration file. Defaults stand here and, with their explanation, in `config/default.toml`; a test holds the
+//! two together.
+
+use assize_core::{Dimension, JudgeName, MetricName, Needs, ProjectName, SamplingPolicy, TenantName};
+use assize_judge::spec::{JudgeSpec, ProviderSpec};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Settings {
+    pub server: Server,
+    pub ingest: Ingest,
+    pub store: Store,
+    pub score: Score,
+    pub report: Report,
+    pub sampling: Sampling,
+    pub project: Vec<ProjectSpec>,
+    pub provider: Vec<ProviderSpec>,
+    pub judge: Vec<JudgeSpec>,
+    pub metric: Vec<MetricSpec>,
+}
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address of HTTP (and gRPC), as `HOST:PORT`.
+    pub listen: String,
+    /// A second address for gRPC alone; empty for none.
+    pub grpc_listen: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:4318".to_owned(), grpc_listen: "127.0.0.1:4317".to_owned() }
+    }
+}
+
+/// Limits of ingestion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    /// Bytes of one request after decompression.
+    pub body_bytes_max: usize,
+    /// Requests in hand at once; more are answered 503.
+    pub concurrent_requests_max: usize,
+    /// Interactions per second and project; 0 for no limit.
+    pub items_per_second_max: u32,
+    /// How long a span without text waits for its text, in seconds.
+    pub content_wait_seconds: u64,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { body_bytes_max: 32 << 20, concurrent_requests_max: 256, items_per_second_max: 0, content_wait_seconds: 10 }
+    }
+}
+
+/// Which backends hold the data, by URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    pub queue: String,
+    pub results: String,
+    pub control: String,
+    /// For how long an id that comes again is a duplicate, in days.
+    pub duplicate_days: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { queue: "sqlite".to_owned(), results: "sqlite".to_owned(), control: "sqlite".to_owned(), duplicate_days: 7 }
+    }
+}
+
+/// How drawn items are worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Score {
+    /// Drawn items in hand at once.
+    pub in_flight_max: usize,
+    /// How often an item goes back to the queue before it is given up.
+    pub deliveries_max: u32,
+    /// Age at which a drawn item expires, in hours.
+    pub max_age_hours: u64,
+}
+
+impl Default for Score {
+    fn default() -> Self {
+        Self { in_flight_max: 256, deliveries_max: 6, max_age_hours: 24 }
+    }
+}
+
+/// How rates are reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Report {
+    /// Level of the intervals, within (0, 1).
+    pub level: f64,
+    /// The dimensions that roll up, at most 8.
+    pub dimensions: Vec<Dimension>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { level: 0.95, dimensions: vec![Dimension::Model, Dimension::PromptVersion, Dimension::Environment] }
+    }
+}
+
+/// `[sampling]`: the policy of all metrics that have none of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sampling(pub SamplingPolicy);
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self(SamplingPolicy::uniform(0.10))
+    }
+}
+
+/// One `[[project]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSpec {
+    pub name: ProjectName,
+    /// Who pays; the project's own name where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
+}
+
+/// One `[[metric]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricSpec {
+    pub name: MetricName,
+    /// The built-in metric whose question is asked; the metric's own name where neither this nor a question is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<String>,
+    /// The question, such that a score of 1 means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// How to decide, where the question alone would leave doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rubric: Option<String>,
+    /// What an interaction must bring; that of the built-in metric where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
+    /// The judges from cheap to dear; the last one is the reference.
+    pub cascade: Vec<CascadeEntry>,
+    /// Sampling of this metric alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingPolicy>,
+}
+
+/// A judge in a cascade: a configured one, or the free rules of a built-in metric as `builtin:METRIC`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CascadeEntry {
+    Judge(JudgeName),
+    BuiltinRules(MetricName),
+}
+
+impl TryFrom<String> for CascadeEntry {
+    type Error = assize_core::NameError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.strip_prefix("builtin:") {
+            Some(metric) => Ok(Self::BuiltinRules(MetricName::new(metric)?)),
+            None => Ok(Self::Judge(JudgeName::new(&text)?)),
+        }
+    }
+}
+
+impl From<CascadeEntry> for String {
+    fn from(entry: CascadeEntry) -> String {
+        match entry {
+            CascadeEntry::Judge(name) => name.into(),
+            CascadeEntry::BuiltinRules(metric) => format!("builtin:{metric}"),
+        }
+    }
+}

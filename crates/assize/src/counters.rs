@@ -1,0 +1,143 @@
+//! Counters of what happens, in Prometheus text at `/metrics`. Label sets are fixed: nothing that a sender writes becomes a label.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use assize_core::{CallRecord, CallStatus, Scored};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::pipeline::accept::Receipt;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+/// What the process has counted since it started.
+pub struct Counters {
+    registry: Registry,
+    accepted: Counter,
+    duplicates: Counter,
+    rejected: Family<Code, Counter>,
+    rejected_total: AtomicU64,
+    refused: Family<Code, Counter>,
+    refused_total: AtomicU64,
+    spans_ignored: Counter,
+    orphaned_content: Counter,
+    outcomes: Family<Code, Counter>,
+    calls_answered: Counter,
+    calls_failed: Counter,
+    faults: Family<Code, Counter>,
+}
+
+/// The counters of ingestion, for the dashboard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngestCounts {
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    pub refused: u64,
+    pub spans_ignored: u64,
+}
+
+impl Counters {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("assize");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let accepted = counter("interactions_accepted", "Interactions accepted, on disk");
+        let duplicates = counter("interactions_duplicate", "Interactions that had been accepted before");
+        let spans_ignored = counter("spans_ignored", "Spans that are not calls of a language model");
+        let orphaned_content = counter("log_content_orphaned", "Log events with text whose span never came");
+        let calls_answered = counter("judge_calls_answered", "Calls to providers that gave a verdict");
+        let calls_failed = counter("judge_calls_failed", "Calls to providers that gave none");
+        let mut family = |name: &str, help: &str| {
+            let family = Family::<Code, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let rejected = family("interactions_rejected", "Items of accepted requests that were rejected, by error code");
+        let refused = family("requests_refused", "Requests refused as a whole, by error code");
+        let outcomes = family("outcomes", "Outcomes decided in score, by kind");
+        let faults = family("faults", "Failures of our own, by place");
+        Self {
+            registry,
+            accepted,
+            duplicates,
+            rejected,
+            rejected_total: AtomicU64::new(0),
+            refused,
+            refused_total: AtomicU64::new(0),
+            spans_ignored,
+            orphaned_content,
+            outcomes,
+            calls_answered,
+            calls_failed,
+            faults,
+        }
+    }
+
+    pub fn accept(&self, receipt: &Receipt) {
+        self.accepted.inc_by(receipt.accepted as u64);
+        self.duplicates.inc_by(receipt.duplicate as u64);
+        self.rejected_total.fetch_add(receipt.rejected.len() as u64, Ordering::Relaxed);
+        for (_, error) in &receipt.rejected {
+            self.rejected.get_or_create(&Code { code: error.code }).inc();
+        }
+    }
+
+    pub fn refuse(&self, code: &'static str) {
+        self.refused_total.fetch_add(1, Ordering::Relaxed);
+        self.refused.get_or_create(&Code { code }).inc();
+    }
+
+    pub fn ignore_spans(&self, spans: usize) {
+        self.spans_ignored.inc_by(spans as u64);
+    }
+
+    pub fn orphan_content(&self, events: usize) {
+        self.orphaned_content.inc_by(events as u64);
+    }
+
+    pub fn score(&self, scored: &[Scored]) {
+        for outcome in scored.iter().filter_map(|one| one.outcome) {
+            self.outcomes.get_or_create(&Code { code: outcome.as_str() }).inc();
+        }
+    }
+
+    pub fn call(&self, call: &CallRecord) {
+        match call.status {
+            CallStatus::Answered => self.calls_answered.inc(),
+            CallStatus::Failed => self.calls_failed.inc(),
+        };
+    }
+
+    pub fn fault(&self, place: &'static str) {
+        self.faults.get_or_create(&Code { code: place }).inc();
+    }
+
+    pub fn ingest(&self) -> IngestCounts {
+        IngestCounts {
+            accepted: self.accepted.get(),
+            duplicates: self.duplicates.get(),
+            rejected: self.rejected_total.load(Ordering::Relaxed),
+            refused: self.refused_total.load(Ordering::Relaxed),
+            spans_ignored: self.spans_ignored.get(),
+        }
+    }
+
+    /// All counters in Prometheus text.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,35 @@
+//! Where identifiers come from: a random prefix per process and a counter, so that tests can decide them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use assize_core::{CallId, InteractionId};
+
+/// Hands out identifiers that no other process hands out.
+#[derive(Debug)]
+pub struct IdSource {
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl IdSource {
+    /// Identifiers under `prefix`, which must be random outside tests.
+    pub fn new(prefix: u64) -> Self {
+        Self { prefix, next: AtomicU64::new(1) }
+    }
+
+    /// An id for an interaction whose sender gave none.
+    pub fn interaction(&self) -> InteractionId {
+        // Hexadecimal digits and a dash are always a valid id; the fallback cannot be reached.
+        let text = format!("i-{:016x}-{:x}", self.prefix, self.next());
+        InteractionId::new(&text).unwrap_or_else(|_| unreachable!("hexadecimal digits are a valid id"))
+    }
+
+    /// An id for one attempt at a provider.
+    pub fn call(&self) -> CallId {
+        CallId(format!("c-{:016x}-{:x}", self.prefix, self.next()))
+    }
+
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,73 @@
+//! `accept`: what a sender sent becomes durable, with everything decided that costs nothing to decide.
+
+use assize_core::queue::Enqueued;
+use assize_core::{ProjectName, StoreError, StoreErrorKind};
+
+use super::Pipeline;
+use super::decide::decide;
+use crate::access::Principal;
+use crate::ingest::{Draft, ItemError};
+
+/// What became of a batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub accepted: usize,
+    pub duplicate: usize,
+    /// Index in the batch, and why.
+    pub rejected: Vec<(usize, ItemError)>,
+}
+
+/// Why nothing of a batch was accepted, though it may be later.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// Too much at once: the sender should come back.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// Accepts a decoded batch on behalf of `who`. When it returns, every accepted item is on disk; duplicates changed nothing.
+pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft, ItemError>>) -> Result<Receipt, AcceptError> {
+    let now = pipeline.clock.now();
+    let panel = pipeline.panels.current();
+    let mut receipt = Receipt::default();
+    let mut entries = Vec::with_capacity(batch.len());
+    for (index, draft) in batch.into_iter().enumerate() {
+        let admitted = draft.and_then(|draft| Ok((project_of(who, &draft)?, draft)));
+        match admitted.and_then(|(project, draft)| draft.into_interaction(project, now, || pipeline.ids.interaction())) {
+            Ok(interaction) => entries.push(decide(&panel, &pipeline.draw_key, &interaction, now)),
+            Err(error) => receipt.rejected.push((index, error)),
+        }
+    }
+    if !who.admits(entries.len()) {
+        pipeline.counters.refuse("rate_limited");
+        return Err(AcceptError::Overloaded(format!("project {} sends more than its limit of interactions per second", who.project)));
+    }
+    for outcome in pipeline.queue.enqueue(entries).await.map_err(AcceptError::from)? {
+        match outcome {
+            Enqueued::Accepted => receipt.accepted += 1,
+            Enqueued::Duplicate => receipt.duplicate += 1,
+        }
+    }
+    pipeline.counters.accept(&receipt);
+    pipeline.accepted.notify_one();
+    Ok(receipt)
+}
+
+fn project_of(who: &Principal, draft: &Draft) -> Result<ProjectName, ItemError> {
+    match &draft.project {
+        None => Ok(who.project.clone()),
+        Some(name) => who.project_named(name),
+    }
+}
+
+impl From<StoreError> for AcceptError {
+    fn from(error: StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Overloaded => Self::Overloaded(error.message),
+            _ => Self::Store(error),
+        }
+    }
+}

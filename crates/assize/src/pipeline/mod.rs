@@ -1,0 +1,58 @@
+//! The flow. Read [`accept`], [`score`] and [`report`] first; the rest serves them.
+
+pub mod accept;
+pub mod call;
+pub mod decide;
+pub mod fold;
+pub mod panel;
+pub mod report;
+pub mod score;
+
+use std::sync::Arc;
+
+use assize_core::control::Control;
+use assize_core::queue::{Offset, Queue};
+use assize_core::results::Recorder;
+use assize_core::{Clock, DrawKey};
+use tokio::sync::{Notify, watch};
+
+use crate::counters::Counters;
+use crate::ids::IdSource;
+use panel::Panels;
+
+/// What accept and score work with. `eval` makes one over a queue in memory, the server one over its stores.
+pub struct Pipeline {
+    pub clock: Arc<dyn Clock>,
+    pub ids: IdSource,
+    pub draw_key: DrawKey,
+    pub panels: Panels,
+    pub queue: Arc<dyn Queue>,
+    pub recorder: Arc<dyn Recorder>,
+    pub counters: Arc<Counters>,
+    pub limits: score::Limits,
+    /// Rung when something was accepted.
+    pub accepted: Notify,
+    /// Up to where the results store has folded in what was accepted.
+    pub folded: watch::Sender<Offset>,
+}
+
+impl Pipeline {
+    /// A pipeline over these stores.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        ids: IdSource,
+        draw_key: DrawKey,
+        panels: Panels,
+        queue: Arc<dyn Queue>,
+        recorder: Arc<dyn Recorder>,
+        counters: Arc<Counters>,
+        limits: score::Limits,
+    ) -> Self {
+        let folded = watch::Sender::new(Offset(0));
+        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, accepted: Notify::new(), folded }
+    }
+}
+
+/// Where policies are kept between processes; none in `eval`.
+pub type PolicyStore = Option<Arc<dyn Control>>;

@@ -1,0 +1,116 @@
+//! `report`: rates with intervals out of the sums that the results store keeps.
+
+use std::collections::BTreeMap;
+
+use assize_core::results::{Results, Sums, SumsBucket, SumsQuery};
+use assize_core::{Dimension, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp};
+use assize_estimate::{Bucket, Estimate};
+
+/// By what a rate is split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupBy {
+    /// One group, whose key is empty.
+    All,
+    /// A declared dimension.
+    Dimension(Dimension),
+    /// Hours, UTC.
+    Hour,
+    /// Days, UTC.
+    Day,
+}
+
+/// Which rates are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EstimatesQuery {
+    pub project: ProjectName,
+    pub metric: MetricName,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub group_by: GroupBy,
+    /// Level of the intervals.
+    pub level: f64,
+}
+
+/// The rate of one group as one version of the reference judge would have it. Versions are never pooled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupEstimate {
+    /// Value of the dimension, or RFC 3339 start of the hour or day.
+    pub key: String,
+    /// The reference judge's version.
+    pub reference: JudgeVersion,
+    /// `None` while nothing is judged.
+    pub estimate: Option<Estimate>,
+    /// The sums behind it.
+    pub sums: Sums,
+}
+
+/// Loads the sums of the range, groups them, and estimates each group.
+pub async fn report(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<GroupEstimate>, StoreError> {
+    let by = match &query.group_by {
+        GroupBy::Dimension(dimension) => Some(dimension.clone()),
+        GroupBy::All | GroupBy::Hour | GroupBy::Day => None,
+    };
+    let sums = SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by };
+    let mut groups: BTreeMap<(String, JudgeVersion), Vec<SumsBucket>> = BTreeMap::new();
+    for bucket in results.sums(&sums).await? {
+        groups.entry((key(&query.group_by, &bucket), bucket.reference.clone())).or_default().push(bucket);
+    }
+    let estimated = groups.into_iter().map(|((key, reference), buckets)| {
+        let (estimate, sums) = estimate_of(buckets.iter().map(|bucket| &bucket.sums), query.level);
+        GroupEstimate { key, reference, estimate, sums }
+    });
+    Ok(estimated.collect())
+}
+
+/// The estimate over hourly sums, and their total.
+pub fn estimate_of<'a>(hours: impl Iterator<Item = &'a Sums>, level: f64) -> (Option<Estimate>, Sums) {
+    let mut total = Sums::default();
+    let mut buckets = Vec::new();
+    for sums in hours {
+        total.add(sums);
+        buckets.push(bucket(sums));
+    }
+    (assize_estimate::estimate(&buckets, level), total)
+}
+
+/// What judging cost, as far as it is known.
+pub fn known_cost(sums: &Sums) -> Option<NanoUsd> {
+    if sums.calls > 0 && sums.cost_unknown == sums.calls { None } else { Some(sums.cost) }
+}
+
+/// In words, which interactions a metric's rate speaks of.
+pub fn population(metric: &Metric, sampling: &SamplingPolicy) -> String {
+    let mut parts = Vec::new();
+    if metric.needs.context {
+        parts.push("with context".to_owned());
+    }
+    if metric.needs.reference {
+        parts.push("with a reference".to_owned());
+    }
+    let sampling = metric.sampling.as_ref().unwrap_or(sampling);
+    if let Some(only) = sampling.only.as_ref().filter(|_| !metric.is_free()) {
+        parts.push(only.describe());
+    }
+    if parts.is_empty() { "all interactions with an answer".to_owned() } else { format!("interactions {}", parts.join(", ")) }
+}
+
+fn key(group_by: &GroupBy, bucket: &SumsBucket) -> String {
+    match group_by {
+        GroupBy::All | GroupBy::Dimension(_) => bucket.group.clone(),
+        GroupBy::Hour => bucket.hour.start().to_rfc3339(),
+        GroupBy::Day => assize_core::Hour(bucket.hour.0.div_euclid(24) * 24).start().to_rfc3339(),
+    }
+}
+
+fn bucket(sums: &Sums) -> Bucket {
+    Bucket {
+        population: sums.population,
+        drawn: sums.drawn,
+        drawn_w: sums.drawn_w,
+        judged: sums.judged,
+        positives: sums.positives,
+        max_w: sums.max_w,
+        w: sums.w,
+        q: sums.q,
+    }
+}

@@ -1,0 +1,231 @@
+//! Starts the roles of a process over its stores, and stops them in order: stop accepting, finish what is in hand, close.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assize_core::control::{Control, Project, Scope};
+use assize_core::queue::Queue;
+use assize_core::results::{Recorder, Results};
+use assize_core::{Clock, ProjectName, SystemClock, TenantName};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Access, NewKey};
+use crate::api::{Server, Surfaces, router};
+use crate::config::{PolicySpec, Settings};
+use crate::counters::Counters;
+use crate::ids::IdSource;
+use crate::pipeline::panel::{Panels, Providers};
+use crate::pipeline::score::Limits;
+use crate::pipeline::{Pipeline, fold, score};
+use crate::secrets::RootSecret;
+
+/// Which parts of the flow this process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    pub ingest: bool,
+    pub score: bool,
+    pub report: bool,
+}
+
+impl Roles {
+    pub const ALL: Self = Self { ingest: true, score: true, report: true };
+}
+
+impl std::str::FromStr for Roles {
+    type Err = String;
+    /// Names separated by commas, such as `ingest,score`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut roles = Self { ingest: false, score: false, report: false };
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "ingest" => roles.ingest = true,
+                "score" => roles.score = true,
+                "report" => roles.report = true,
+                "all" => roles = Self::ALL,
+                _ => return Err(format!("{name:?} is not a role: use ingest, score, report, or all")),
+            }
+        }
+        Ok(roles)
+    }
+}
+
+/// What a process is started with.
+pub struct Start {
+    pub settings: Settings,
+    pub data: PathBuf,
+    pub roles: Roles,
+    /// An all-scope key of the first project, from the operator; else one is made if there is none.
+    pub bootstrap_key: Option<String>,
+}
+
+/// A started process.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The first key, if this start made it.
+    pub first_key: Option<NewKey>,
+    pub server: Arc<Server>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// What is still in hand when the process stops gets this long.
+const GRACE: Duration = Duration::from_secs(40);
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Opens the stores and starts the roles. The listeners are bound before this returns.
+pub async fn start(start: Start) -> Result<Running, String> {
+    let Start { settings, data, roles, bootstrap_key } = start;
+    let spec = PolicySpec::of(&settings).map_err(|error| error.to_string())?;
+    let listener = bind(&settings.server.listen).await?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stores = open_stores(&settings, &data).await?;
+    let secret = RootSecret::open(&data).map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
+    let draw_key = secret.draw_key();
+    let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max).await.map_err(text)?;
+    let first_key = set_up(&access, &settings, bootstrap_key, clock.as_ref()).await?;
+    let panels = Panels::open(&spec, Providers::default(), Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
+    let tiers = panels.current().policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1);
+    let limits = Limits {
+        in_flight_max: settings.score.in_flight_max.max(1),
+        deliveries_max: settings.score.deliveries_max.max(1),
+        age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
+        lease: Limits::lease_for(&spec.providers, tiers),
+        requeue_first: Duration::from_secs(2),
+    };
+    let ids = IdSource::new(random_prefix()?);
+    let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
+    let counters = Arc::new(Counters::new());
+    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits));
+    let stop = CancellationToken::new();
+    let server = Arc::new(Server {
+        pipeline: Arc::clone(&pipeline),
+        results: stores.results,
+        access: Arc::new(access),
+        requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
+        settings: Arc::new(settings),
+        stop: stop.clone(),
+    });
+    let mut running = Running { address, first_key, server: Arc::clone(&server), stop, tasks: JoinSet::new() };
+    running.spawn_flow(&pipeline, roles);
+    running.spawn_listeners(listener, roles).await;
+    Ok(running)
+}
+
+struct Stores {
+    control: Arc<dyn Control>,
+    results: Arc<dyn Results>,
+    queue: Arc<dyn Queue>,
+}
+
+async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stores, String> {
+    std::fs::create_dir_all(data).map_err(|error| format!("{}: the data directory cannot be made: {error}", data.display()))?;
+    // A bare `sqlite` means the data directory.
+    let url = |backend: &str| if backend == "sqlite" { format!("sqlite:{}", data.display()) } else { backend.to_owned() };
+    let control = assize_store::control::open(&url(&settings.store.control)).await.map_err(text)?;
+    let results = assize_store::results::open(&url(&settings.store.results)).await.map_err(text)?;
+    let folded = results.folded().await.map_err(text)?;
+    let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
+    Ok(Stores { control, results, queue })
+}
+
+/// Projects of the configuration, and the first key.
+async fn set_up(access: &Access, settings: &Settings, bootstrap_key: Option<String>, clock: &dyn Clock) -> Result<Option<NewKey>, String> {
+    let default = ProjectName::new("default").map_err(text)?;
+    let mut projects: Vec<(ProjectName, Option<TenantName>)> = settings.project.iter().map(|spec| (spec.name.clone(), spec.tenant.clone())).collect();
+    if !projects.iter().any(|(name, _)| name == &default) {
+        projects.push((default.clone(), None));
+    }
+    for (name, tenant) in projects {
+        let tenant = tenant.map_or_else(|| TenantName::new(name.as_str()), Ok).map_err(text)?;
+        access.create_project(Project { name, tenant, created_at: clock.now() }).await.map_err(text)?;
+    }
+    let given = bootstrap_key.filter(|key| !key.trim().is_empty());
+    if given.is_none() && access.has_keys() {
+        return Ok(None);
+    }
+    let made = given.is_none();
+    let scopes = vec![Scope::Ingest, Scope::Read, Scope::Admin];
+    let key = access.create_key(given.as_deref().map(str::trim), default, scopes, "first key", clock.now()).await.map_err(text)?;
+    Ok(made.then_some(key))
+}
+
+impl Running {
+    fn spawn_flow(&mut self, pipeline: &Arc<Pipeline>, roles: Roles) {
+        if roles.ingest || roles.score {
+            let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
+            self.tasks.spawn(async move { fold::run(&pipeline, &stop).await });
+        }
+        if roles.score {
+            let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
+            self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+        }
+        let days = self.server.settings.store.duplicate_days;
+        let horizon = Duration::from_secs(u64::from(days) * 86_400);
+        let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
+        self.tasks.spawn(async move {
+            while stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
+                if let Err(error) = pipeline.queue.forget_before(pipeline.clock.now().minus(horizon)).await {
+                    pipeline.counters.fault("forget");
+                    tracing::error!(%error, "old keys of duplicates could not be forgotten");
+                }
+            }
+        });
+    }
+
+    async fn spawn_listeners(&mut self, listener: TcpListener, roles: Roles) {
+        let surfaces = Surfaces { ingest: roles.ingest, report: roles.report };
+        self.serve(listener, router(Arc::clone(&self.server), surfaces));
+        let grpc = self.server.settings.server.grpc_listen.clone();
+        if !roles.ingest || grpc.is_empty() {
+            return;
+        }
+        match bind(&grpc).await {
+            Ok(listener) => self.serve(listener, crate::api::grpc::router(Arc::clone(&self.server))),
+            Err(error) => tracing::warn!(%error, "gRPC is served on the main port only"),
+        }
+    }
+
+    fn serve(&mut self, listener: TcpListener, router: axum::Router) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the listener failed");
+            }
+        });
+    }
+
+    /// Stops: nothing new is taken, what is in hand is finished within a grace, and everything acknowledged is on disk.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let finished = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, finished).await.is_err() {
+            tracing::warn!("some items were still being judged; they are judged again after the next start");
+            self.tasks.abort_all();
+        }
+    }
+}
+
+async fn bind(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{address} is in use: is another Assize running? Choose another address with --listen"),
+        _ => format!("cannot listen on {address}: {error}"),
+    })
+}
+
+fn random_prefix() -> Result<u64, String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
