@@ -42,7 +42,7 @@ fn figure() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn limits_are_in_order(items in prop::collection::vec(item(), 0..120), options in options()) {

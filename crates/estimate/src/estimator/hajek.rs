@@ -1,6 +1,6 @@
 //! The Hajek estimator: the weighted mean of what was judged.
 
-use super::{Point, Spread, ratio};
+use super::{Point, ratio, variance_factor};
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
@@ -10,10 +10,7 @@ use crate::nonresponse::Adjusted;
 /// order 1/n. For `process`, `var = sum(D^2)/N^2` with `D = (N/W) w (H - est)`, each interaction on its own: where conversations of
 /// several interactions are alike within, that is too small.
 pub fn hajek(sums: &Adjusted, estimand: Estimand) -> Point {
-    let Spread { u: [u, _, uh, _, _, uhh], max_u } = match estimand {
-        Estimand::Window => Spread::of_window(sums),
-        Estimand::Process => Spread::of_process(sums),
-    };
+    let ([u, _, uh, _, _, uhh], max_u) = variance_factor(sums, estimand);
     let [total, _, wh, _, _, whh] = sums.w;
     let value = (wh / total).clamp(0.0, 1.0);
     let squares = (uhh - 2.0 * value * uh + value * value * u).max(0.0);

@@ -1,6 +1,6 @@
 //! The Horvitz-Thompson estimator: the weighted total over the known number of interactions.
 
-use super::{Point, Spread, ratio};
+use super::{Point, ratio};
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
@@ -9,7 +9,7 @@ use crate::nonresponse::Adjusted;
 /// Horvitz, Thompson 1952; Sarndal, Swensson, Wretman, result 2.8.1. Without bias at any size, but it pays for the chance of how many
 /// were drawn, most where the rate is high, and may exceed 1. Right for totals; for rates prefer [`hajek`](super::hajek()).
 pub fn horvitz_thompson(sums: &Adjusted, estimand: Estimand) -> Point {
-    let Spread { u: [u, _, _, _, _, uhh], max_u } = Spread::of_window(sums);
+    let [u, _, _, _, _, uhh] = sums.q;
     let [total, _, wh, _, _, whh] = sums.w;
     let n = sums.population as f64;
     let mean = wh / total;
@@ -23,6 +23,6 @@ pub fn horvitz_thompson(sums: &Adjusted, estimand: Estimand) -> Point {
         variance: uhh / (n * n) + traffic_variance,
         spread,
         inverse_size: u / (n * n) + traffic_size,
-        residuals: ratio(uhh, max_u),
+        residuals: ratio(uhh, sums.max_q),
     }
 }

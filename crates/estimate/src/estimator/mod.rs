@@ -6,6 +6,7 @@ mod horvitz_thompson;
 pub use hajek::hajek;
 pub use horvitz_thompson::horvitz_thompson;
 
+use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
 /// How the value is computed.
@@ -48,28 +49,12 @@ pub struct Point {
     pub residuals: f64,
 }
 
-/// Sum of `u` over the window's `W`: which of the two estimands a variance speaks of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Spread {
-    /// Sum of `u` times 1, g, H, g^2, gH, H^2.
-    pub(crate) u: [f64; 6],
-    /// Upper bound of `u`.
-    pub(crate) max_u: f64,
-}
-
-impl Spread {
-    /// `u = q`: only the draw is random.
-    pub(crate) fn of_window(sums: &Adjusted) -> Self {
-        Self { u: sums.q, max_u: sums.max_q }
-    }
-
-    /// `u = q + w`: the traffic is random too, each interaction on its own.
-    pub(crate) fn of_process(sums: &Adjusted) -> Self {
-        let mut u = sums.q;
-        for (sum, w) in u.iter_mut().zip(sums.w) {
-            *sum += w;
-        }
-        Self { u, max_u: sums.max_q + sums.max_w }
+/// Sum of the variance factor `u` times 1, g, H, g^2, gH, H^2, and an upper bound of `u`. For `window` `u = q`: only the draw is
+/// random. For `process` `u = q + w`: the traffic is random too, each interaction on its own.
+fn variance_factor(sums: &Adjusted, estimand: Estimand) -> ([f64; 6], f64) {
+    match estimand {
+        Estimand::Window => (sums.q, sums.max_q),
+        Estimand::Process => (std::array::from_fn(|i| sums.q[i] + sums.w[i]), sums.max_q + sums.max_w),
     }
 }
 

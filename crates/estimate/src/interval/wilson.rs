@@ -11,7 +11,10 @@ const SPREAD_ROUNDING: f64 = 1e-12;
 /// Where every score is 0 or 1, `s^2 = p (1-p)` and this is Wilson 1927 for `n*` draws, the number that would be as sure as those
 /// made: `W^2/sum u` by the weights alone (Kish), `p (1-p)/var` where the weights go with the score. The first also holds where
 /// no residual was seen (`p` 0 or 1, `var` 0). For `window` `u = q` vanishes as `pi` goes to 1, so that the limits close in on the
-/// value as all is judged.
+/// value as all is judged. Where probabilities differ widely and go with the score, the smaller of the two sizes is on the safe side
+/// (simulated: .98 to 1 covered, at 95 %): leaving the weights out covers as little as .89.
+/// The other way round there is a limit: a part of the traffic seen five times, at ten times the weight and rate of the rest, is
+/// sometimes missed altogether, and the window is covered .90. Only an interval from a cell per probability can know of that.
 ///
 /// For scores in between, `Var(H) = mu (1-mu) - E[H (1-H)]`: the spread of 0s and 1s, less what scores in the middle take away. The
 /// limits are the two `mu` with `(p - mu)^2 = z^2/n* (mu (1-mu) - b n*/(n* + z^2))`, `b` being the weighted mean of `H (1-H)`; the
@@ -62,8 +65,10 @@ mod tests {
     #[test]
     fn the_smaller_of_two_sizes() {
         let by_weights = Point { variance: 0.0, ..point(0.1, 40.0, 0.09) };
-        assert_eq!(wilson(&by_weights, Z), wilson(&point(0.1, 40.0, 0.09), Z));
+        let expected = wilson(&point(0.1, 40.0, 0.09), Z);
+        limits(&by_weights, expected.low, expected.high);
         let by_variance = Point { variance: 0.09 / 20.0, ..point(0.1, 40.0, 0.09) };
-        assert_eq!(wilson(&by_variance, Z), wilson(&point(0.1, 20.0, 0.09), Z));
+        let expected = wilson(&point(0.1, 20.0, 0.09), Z);
+        limits(&by_variance, expected.low, expected.high);
     }
 }
