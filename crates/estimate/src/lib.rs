@@ -1,1 +1,30 @@
-//! estimate
+//! Estimates a rate, and how sure it is, from sums over a random sample whose probabilities are known.
+//!
+//! Numbers in, numbers out: nothing here reads a clock, draws a random number or knows what was judged. [`estimate`] takes one
+//! [`Bucket`] of sums per hour and gives an [`Estimate`] with its interval. On the way lie three steps, each a file that can be
+//! checked against its equations:
+//!
+//! 1. [`nonresponse`]: what was drawn but never judged is made up for by those that were, hour by hour.
+//! 2. [`estimator`]: a value and its variance, one file per estimator.
+//! 3. [`interval`]: limits around the value, one file per kind.
+//!
+//! Symbols, throughout the crate: `N` interactions in the window; `H` the reference score and `g` the last free score, both in
+//! [0, 1]; `pi` the recorded probability that an interaction is judged; over the judged `w = 1/pi` and `q = (1-pi)/pi^2`, so that
+//! `w^2 = q + w`; `W` the sum of `w`.
+//!
+//! Source: Sarndal, Swensson, Wretman, *Model Assisted Survey Sampling* (Springer 1992), chapters 2, 5 and 15.
+
+mod bucket;
+mod error;
+mod estimate;
+pub mod estimator;
+pub mod interval;
+pub mod nonresponse;
+mod quantile;
+
+pub use bucket::{Bucket, Item};
+pub use error::EstimateError;
+pub use estimate::{Estimand, Estimate, Method, Options, Warning, estimate};
+pub use estimator::Estimator;
+pub use interval::{Interval, IntervalKind};
+pub use quantile::normal_quantile;

@@ -1,0 +1,64 @@
+//! Estimators: from adjusted sums to a value and its variance. One file per estimator.
+
+mod hajek;
+mod horvitz_thompson;
+
+pub use hajek::hajek;
+pub use horvitz_thompson::horvitz_thompson;
+
+use crate::Estimand;
+use crate::nonresponse::Adjusted;
+
+/// How the value is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Estimator {
+    /// Weighted mean; see [`hajek()`].
+    #[default]
+    Hajek,
+    /// Weighted total over the known number of interactions; see [`horvitz_thompson()`].
+    HorvitzThompson,
+}
+
+impl Estimator {
+    /// Its name, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hajek => "hajek",
+            Self::HorvitzThompson => "horvitz_thompson",
+        }
+    }
+}
+
+/// What an estimator says, and what an interval needs to know about it. `u` is the variance factor of one judged interaction: `q`
+/// for the estimand `window`, `q + w = w^2` for `process`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The estimate; for Horvitz-Thompson possibly above 1.
+    pub value: f64,
+    /// Its estimated variance.
+    pub variance: f64,
+    /// The variance of `H` itself, `s^2 = sum(w H^2)/W - (sum(w H)/W)^2`: `p (1-p)` where every score is 0 or 1.
+    pub spread: f64,
+    /// `sum u / W^2`, the reciprocal of how many judged interactions, drawn alike, would be as sure. 0 where nothing is left to
+    /// chance.
+    pub inverse_size: f64,
+    /// A lower bound of how many residuals `v = u e^2` make up the variance, `(sum v)^2 / sum v^2`.
+    ///
+    /// `sum v^2` is not among the sums, but `v <= max u * max e^2`, so `sum v / (max u * max e^2)` is at most that number. Scores
+    /// play a part in it through the variance only.
+    pub residuals: f64,
+}
+
+/// Sum of the variance factor `u` times 1, g, H, g^2, gH, H^2, and an upper bound of `u`. For `window` `u = q`: only the draw is
+/// random. For `process` `u = q + w`: the traffic is random too, each interaction on its own.
+fn variance_factor(sums: &Adjusted, estimand: Estimand) -> ([f64; 6], f64) {
+    match estimand {
+        Estimand::Window => (sums.q, sums.max_q),
+        Estimand::Process => (std::array::from_fn(|i| sums.q[i] + sums.w[i]), sums.max_q + sums.max_w),
+    }
+}
+
+/// `numerator / denominator`, or 0 where the denominator is: no chance, no residuals.
+fn ratio(numerator: f64, denominator: f64) -> f64 {
+    if denominator > 0.0 { numerator / denominator } else { 0.0 }
+}
