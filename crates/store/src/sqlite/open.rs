@@ -1,0 +1,90 @@
+//! Opening a file: modes, pragmas, migrations, its writer and its readers.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use assize_core::StoreError;
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure;
+use super::lock::{Claim, claim, create_directory, io};
+use super::migrate::{Migration, migrate};
+use super::readers::Readers;
+use super::writer::{OnFull, Writer};
+
+/// What a port's file looks like.
+pub(crate) struct Shape {
+    /// Its name in the directory.
+    pub file: &'static str,
+    /// Whether one process at a time owns it. Otherwise processes share it, as SQLite allows.
+    pub exclusive: bool,
+    /// Its schema.
+    pub migrations: &'static [Migration],
+    /// Memory for the writer's pages, in KiB.
+    pub cache_kib: u32,
+}
+
+/// An open file. Dropping it waits for what is being written.
+pub(crate) struct Database<S> {
+    path: PathBuf,
+    writer: Writer<S>,
+    readers: Readers,
+    /// Last, so that the directory is given back only after the writer has ended.
+    _claim: Option<Claim>,
+}
+
+impl<S: Default + Send + 'static> Database<S> {
+    /// Opens or creates the file in `directory`.
+    pub fn open(directory: &Path, shape: &Shape) -> Result<Self, StoreError> {
+        let directory = create_directory(directory)?;
+        let claim = shape.exclusive.then(|| claim(&directory, shape.file)).transpose()?;
+        let path = directory.join(shape.file);
+        // Made here so that it is never readable to others; SQLite gives the files beside it the same mode.
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(|error| io(&path, &error))?;
+        let mut connection = connect(&path, shape.cache_kib)?;
+        migrate(&mut connection, &path, shape.migrations)?;
+        Ok(Self { writer: Writer::start(connection, path.clone())?, readers: Readers::new(path.clone()), path, _claim: claim })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `operation` on the writer, in a durable transaction shared with what else is waiting; an error undoes this operation alone.
+    /// `bytes` is about how much memory it holds while it waits.
+    pub async fn write<T, F>(&self, bytes: usize, on_full: OnFull, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut S) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(bytes, on_full, operation).await
+    }
+
+    /// Runs `operation` on one consistent snapshot.
+    pub async fn read<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.read(operation).await
+    }
+}
+
+fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // A commit is on disk when it is acknowledged: in WAL mode that takes FULL, NORMAL may lose the last ones.
+        // The log is folded back every 4,000 pages: pages that change often are then written once for many commits.
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -{cache_kib}; PRAGMA trusted_schema = OFF;"
+        ))?;
+        Ok(connection)
+    };
+    open().map_err(|error| failure(path, &error))
+}

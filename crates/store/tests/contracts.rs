@@ -1,0 +1,51 @@
+//! Every backend against the contract of its port.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use assize_core::StoreError;
+use assize_core::queue::{Offset, Queue};
+use assize_testkit::contract::{self, Opener};
+use async_trait::async_trait;
+
+struct Sqlite(tempfile::TempDir);
+
+impl Sqlite {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn url(&self, data: &str) -> String {
+        format!("sqlite:{}", self.0.path().join(data).display())
+    }
+}
+
+#[async_trait]
+impl Opener<dyn Queue> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Queue>, StoreError> {
+        assize_store::queue::open(&self.url(data), Offset(0)).await
+    }
+}
+
+struct Memory;
+
+#[async_trait]
+impl Opener<dyn Queue> for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn open(&self, _: &str) -> Result<Arc<dyn Queue>, StoreError> {
+        assize_store::queue::open("memory:", Offset(0)).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_sqlite() {
+    contract::queue::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_memory() {
+    contract::queue::run(&Memory).await;
+}

@@ -1,0 +1,1 @@
+//! What every control store must do.

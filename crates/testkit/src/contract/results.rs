@@ -1,0 +1,1 @@
+//! What every results store must do.
