@@ -2,6 +2,7 @@
 //! the dashboard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use assize_core::control::Scope;
 use assize_core::{ProjectName, Timestamp};
@@ -17,7 +18,8 @@ use crate::access::{Access, Principal};
 
 /// Name of the session cookie.
 pub const COOKIE: &str = "assize_session";
-const SESSION_HOURS: i64 = 24 * 7;
+/// How long a session of the dashboard lasts.
+pub const SESSION_LASTS: Duration = Duration::from_secs(7 * 86_400);
 
 /// Who may send interactions.
 pub struct Sender(pub Principal);
@@ -81,9 +83,9 @@ pub fn session_of(headers: &HeaderMap) -> Option<&str> {
     cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// A session of the key's holder, until a week from now.
-pub fn new_session(access: &Access, key_id: &str, now: Timestamp) -> String {
-    let until = now.0 / 1_000 + SESSION_HOURS * 3_600;
+/// A session of the key's holder that lasts this long.
+pub fn new_session(access: &Access, key_id: &str, now: Timestamp, lasts: Duration) -> String {
+    let until = now.plus(lasts).0 / 1_000;
     let body = format!("{key_id}.{until}");
     let tag = access.secret().session_tag(body.as_bytes()).to_hex();
     format!("{body}.{tag}")

@@ -69,8 +69,10 @@ pub struct EstimateView {
     pub no_content: u64,
     /// Drawn, and without a verdict yet or for good.
     pub missing: u64,
-    /// How estimate and interval were made.
+    /// How estimate and interval were made, such as `hajek/normal`.
     pub method: Option<String>,
+    /// What to know before trusting it: `missing_matters` where what has no verdict could move the rate out of its interval.
+    pub warnings: Vec<String>,
     /// The rate if all that is missing scored 0, and 1.
     pub bounds: Option<[f64; 2]>,
     /// The reference judge's version: rates of two versions are never pooled.
@@ -91,7 +93,7 @@ impl EstimateView {
             low: e.map(|e| e.low),
             high: e.map(|e| e.high),
             level,
-            estimand: "window".to_owned(),
+            estimand: e.map_or("window", |e| e.estimand.name()).to_owned(),
             population: sums.population,
             judged: sums.judged,
             coverage: e.map(|e| e.coverage),
@@ -100,7 +102,8 @@ impl EstimateView {
             excluded: sums.excluded,
             no_content: sums.no_content,
             missing: sums.drawn.saturating_sub(sums.judged),
-            method: e.map(|e| e.method.as_str().to_owned()),
+            method: e.map(|e| e.method.to_string()),
+            warnings: e.map(|e| e.warnings.iter().map(|warning| warning.name().to_owned()).collect()).unwrap_or_default(),
             bounds: e.map(|e| [e.bound_low, e.bound_high]),
             judge_version: reference.to_string(),
             calls: sums.calls,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use assize_core::results::{Results, Sums, SumsBucket, SumsQuery};
-use assize_core::{Dimension, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp};
-use assize_estimate::{Bucket, Estimate};
+use assize_core::{Dimension, Hour, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp};
+use assize_estimate::{Bucket, Estimate, Options};
 
 /// By what a rate is split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +56,22 @@ pub async fn report(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec
         groups.entry((key(&query.group_by, &bucket), bucket.reference.clone())).or_default().push(bucket);
     }
     let estimated = groups.into_iter().map(|((key, reference), buckets)| {
-        let (estimate, sums) = estimate_of(buckets.iter().map(|bucket| &bucket.sums), query.level);
+        let (estimate, sums) = estimate_of(buckets.iter().map(|bucket| (bucket.hour, &bucket.sums)), query.level);
         GroupEstimate { key, reference, estimate, sums }
     });
     Ok(estimated.collect())
 }
 
-/// The estimate over hourly sums, and their total.
-pub fn estimate_of<'a>(hours: impl Iterator<Item = &'a Sums>, level: f64) -> (Option<Estimate>, Sums) {
+/// The estimate over hourly sums, and their total. Sums that contradict themselves give no estimate rather than a wrong one.
+pub fn estimate_of<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, level: f64) -> (Option<Estimate>, Sums) {
     let mut total = Sums::default();
     let mut buckets = Vec::new();
-    for sums in hours {
+    for (hour, sums) in hours {
         total.add(sums);
-        buckets.push(bucket(sums));
+        buckets.push(bucket(hour, sums));
     }
-    (assize_estimate::estimate(&buckets, level), total)
+    let estimate = assize_estimate::estimate(&buckets, &Options { level, ..Options::default() });
+    (estimate.inspect_err(|error| tracing::error!(%error, "an estimate could not be made")).unwrap_or_default(), total)
 }
 
 /// What judging cost, as far as it is known.
@@ -98,13 +99,16 @@ fn key(group_by: &GroupBy, bucket: &SumsBucket) -> String {
     match group_by {
         GroupBy::All | GroupBy::Dimension(_) => bucket.group.clone(),
         GroupBy::Hour => bucket.hour.start().to_rfc3339(),
-        GroupBy::Day => assize_core::Hour(bucket.hour.0.div_euclid(24) * 24).start().to_rfc3339(),
+        GroupBy::Day => Hour(bucket.hour.0.div_euclid(24) * 24).start().to_rfc3339(),
     }
 }
 
-fn bucket(sums: &Sums) -> Bucket {
+fn bucket(hour: Hour, sums: &Sums) -> Bucket {
     Bucket {
+        hour: hour.0,
         population: sums.population,
+        g: sums.g,
+        gg: sums.gg,
         drawn: sums.drawn,
         drawn_w: sums.drawn_w,
         judged: sums.judged,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{Recorder, Sums};
-use assize_core::{CallRecord, MetricName, NanoUsd, Outcome, Policy, ProjectName, RowKey, Scored, StoreError, StoreErrorKind};
+use assize_core::{CallRecord, Hour, MetricName, NanoUsd, Outcome, Policy, ProjectName, RowKey, Scored, StoreError, StoreErrorKind};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -145,7 +145,7 @@ impl Tally {
         let mut total = Sums::default();
         let metrics = self.metrics.iter().map(|(name, sums, outcomes)| {
             total.add(sums);
-            let (estimate, sums) = estimate_of(std::iter::once(sums), self.level);
+            let (estimate, sums) = estimate_of(std::iter::once((Hour(0), sums)), self.level);
             let e = estimate.as_ref();
             let rate = Rate {
                 estimate: e.map(|e| e.value),
@@ -155,7 +155,7 @@ impl Tally {
                 population: sums.population,
                 judged: sums.judged,
                 coverage: e.map(|e| e.coverage),
-                method: e.map(|e| e.method.as_str().to_owned()),
+                method: e.map(|e| e.method.to_string()),
                 outcomes: outcomes.iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
             };
             (name.to_string(), rate)
