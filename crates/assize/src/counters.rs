@@ -25,6 +25,7 @@ pub struct Counters {
     rejected_total: AtomicU64,
     refused: Family<Code, Counter>,
     refused_total: AtomicU64,
+    changes: AtomicU64,
     spans_ignored: Counter,
     orphaned_content: Counter,
     outcomes: Family<Code, Counter>,
@@ -75,6 +76,7 @@ impl Counters {
             rejected_total: AtomicU64::new(0),
             refused,
             refused_total: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             spans_ignored,
             orphaned_content,
             outcomes,
@@ -85,6 +87,7 @@ impl Counters {
     }
 
     pub fn accept(&self, receipt: &Receipt) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.accepted.inc_by(receipt.accepted as u64);
         self.duplicates.inc_by(receipt.duplicate as u64);
         self.rejected_total.fetch_add(receipt.rejected.len() as u64, Ordering::Relaxed);
@@ -107,6 +110,7 @@ impl Counters {
     }
 
     pub fn score(&self, scored: &[Scored]) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         for outcome in scored.iter().filter_map(|one| one.outcome) {
             self.outcomes.get_or_create(&Code { code: outcome.as_str() }).inc();
         }
@@ -131,6 +135,11 @@ impl Counters {
             refused: self.refused_total.load(Ordering::Relaxed),
             spans_ignored: self.spans_ignored.get(),
         }
+    }
+
+    /// Grows with everything that a reader of the dashboard could see change.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// All counters in Prometheus text.

@@ -85,6 +85,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let listener = bind(&settings.server.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started = clock.now();
     let stores = open_stores(&settings, &data).await?;
     let secret = RootSecret::open(&data).map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
     let draw_key = secret.draw_key();
@@ -109,6 +110,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
         results: stores.results,
         access: Arc::new(access),
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
+        live: crate::api::pages::live_places(),
+        started,
         settings: Arc::new(settings),
         stop: stop.clone(),
     });

@@ -144,7 +144,7 @@ fn named(mut group: GroupEstimate, group_by: &GroupBy) -> GroupEstimate {
     match group_by {
         GroupBy::All => "all".clone_into(&mut group.key),
         GroupBy::Dimension(_) if group.key.is_empty() => "(none)".clone_into(&mut group.key),
-        GroupBy::Dimension(_) | GroupBy::Hour | GroupBy::Day => {}
+        GroupBy::Dimension(_) | GroupBy::Hours(_) => {}
     }
     group
 }
@@ -152,8 +152,8 @@ fn named(mut group: GroupEstimate, group_by: &GroupBy) -> GroupEstimate {
 fn group_by(text: Option<&str>, declared: &[Dimension]) -> Result<GroupBy, ApiError> {
     match text {
         None | Some("") => Ok(GroupBy::All),
-        Some("hour") => Ok(GroupBy::Hour),
-        Some("day") => Ok(GroupBy::Day),
+        Some("hour") => Ok(GroupBy::Hours(1)),
+        Some("day") => Ok(GroupBy::Hours(24)),
         Some(text) => match text.parse::<Dimension>() {
             Ok(dimension) if declared.contains(&dimension) => Ok(GroupBy::Dimension(dimension)),
             Ok(dimension) => {

@@ -19,8 +19,8 @@ pub mod verdicts;
 
 use std::sync::Arc;
 
-use assize_core::Clock;
 use assize_core::results::Results;
+use assize_core::{Clock, Timestamp};
 use axum::Router;
 use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
@@ -38,6 +38,10 @@ pub struct Server {
     pub settings: Arc<Settings>,
     /// One permit per ingestion request in hand.
     pub requests: Arc<Semaphore>,
+    /// One permit per page that follows live.
+    pub live: Arc<Semaphore>,
+    /// When the process started.
+    pub started: Timestamp,
     /// Ends long answers when the server stops.
     pub stop: CancellationToken,
 }

@@ -33,6 +33,8 @@ pub struct Panel {
     pub policy: Policy,
     /// One entry per metric of the policy.
     pub seats: Vec<Seats>,
+    /// What each metric asks, where a judge is asked.
+    pub questions: Vec<Option<String>>,
     /// Whether a simulated provider stands in for a real one.
     pub simulated: bool,
 }
@@ -157,7 +159,8 @@ fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigE
         dimensions: spec.dimensions.clone(),
     };
     let simulated = spec.providers.iter().any(|provider| provider.kind == ProviderKind::Simulated);
-    Ok(Panel { policy, seats, simulated })
+    let questions = spec.metrics.iter().map(|metric| metric.question.as_ref().map(|question| question.text.clone())).collect();
+    Ok(Panel { policy, seats, questions, simulated })
 }
 
 fn seat(metric: &AskedMetric, spec: &PolicySpec, providers: &Providers) -> Result<(Seats, Vec<Tier>), ConfigError> {

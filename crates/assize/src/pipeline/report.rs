@@ -13,10 +13,8 @@ pub enum GroupBy {
     All,
     /// A declared dimension.
     Dimension(Dimension),
-    /// Hours, UTC.
-    Hour,
-    /// Days, UTC.
-    Day,
+    /// So many hours each, UTC: 1 for hours, 24 for days.
+    Hours(i64),
 }
 
 /// Which rates are wanted.
@@ -34,7 +32,7 @@ pub struct EstimatesQuery {
 /// The rate of one group as one version of the reference judge would have it. Versions are never pooled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupEstimate {
-    /// Value of the dimension, or RFC 3339 start of the hour or day.
+    /// Value of the dimension, or RFC 3339 start of the hours.
     pub key: String,
     /// The reference judge's version.
     pub reference: JudgeVersion,
@@ -48,7 +46,7 @@ pub struct GroupEstimate {
 pub async fn report(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<GroupEstimate>, StoreError> {
     let by = match &query.group_by {
         GroupBy::Dimension(dimension) => Some(dimension.clone()),
-        GroupBy::All | GroupBy::Hour | GroupBy::Day => None,
+        GroupBy::All | GroupBy::Hours(_) => None,
     };
     let sums = SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by };
     let mut groups: BTreeMap<(String, JudgeVersion), Vec<SumsBucket>> = BTreeMap::new();
@@ -79,6 +77,9 @@ pub fn known_cost(sums: &Sums) -> Option<NanoUsd> {
     if sums.calls > 0 && sums.cost_unknown == sums.calls { None } else { Some(sums.cost) }
 }
 
+/// The population of a metric that nothing narrows, in words.
+pub const EVERYTHING: &str = "all interactions with an answer";
+
 /// In words, which interactions a metric's rate speaks of.
 pub fn population(metric: &Metric, sampling: &SamplingPolicy) -> String {
     let mut parts = Vec::new();
@@ -92,14 +93,13 @@ pub fn population(metric: &Metric, sampling: &SamplingPolicy) -> String {
     if let Some(only) = sampling.only.as_ref().filter(|_| !metric.is_free()) {
         parts.push(only.describe());
     }
-    if parts.is_empty() { "all interactions with an answer".to_owned() } else { format!("interactions {}", parts.join(", ")) }
+    if parts.is_empty() { EVERYTHING.to_owned() } else { format!("interactions {}", parts.join(", ")) }
 }
 
 fn key(group_by: &GroupBy, bucket: &SumsBucket) -> String {
     match group_by {
         GroupBy::All | GroupBy::Dimension(_) => bucket.group.clone(),
-        GroupBy::Hour => bucket.hour.start().to_rfc3339(),
-        GroupBy::Day => Hour(bucket.hour.0.div_euclid(24) * 24).start().to_rfc3339(),
+        GroupBy::Hours(hours) => Hour(bucket.hour.0 - bucket.hour.0.rem_euclid((*hours).max(1))).start().to_rfc3339(),
     }
 }
 
