@@ -175,7 +175,7 @@ fn max_completion_tokens() -> u32 {
 
 /// A price as written: `{ input = 5.0, output = 15.0, cached_input = 2.5 }`, or `"free"` for one's own host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum PriceSpec {
     /// A word instead of figures.
     Word(FreePrice),
@@ -231,4 +231,8 @@ pub struct Question {
     /// What the interaction must bring.
     #[serde(default)]
     pub needs: Needs,
+    /// Leave the interaction's context out of the prompt: it does not bear on the question, and retrieved documents are most of
+    /// what a call costs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_context: bool,
 }

@@ -1,4 +1,6 @@
-//! For tests: sample interactions and rows, a clock set by hand, and the contract suites of the ports.
+//! For tests: sample interactions and rows, a clock set by hand, a fake provider over HTTP, and the contract suites of the ports.
+
 pub mod clock;
 pub mod contract;
+pub mod provider;
 pub mod samples;

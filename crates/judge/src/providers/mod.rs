@@ -1,0 +1,84 @@
+//! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
+//! wire format and nothing of verdicts or prices.
+
+mod openai;
+mod rate_limits;
+mod repeatable;
+mod simulated;
+
+use std::sync::Arc;
+
+use assize_core::judge::CallFailure;
+use assize_core::{Interaction, ProviderName, TokenUsage};
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+pub use openai::OpenAi;
+pub use simulated::Simulated;
+
+use crate::check::SpecError;
+use crate::spec::{ProviderKind, ProviderSpec, Question};
+
+/// What a model is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The model's name at the provider.
+    pub model: &'a str,
+    /// The system message: the same for all items of a judge.
+    pub system: &'a str,
+    /// The user message: the item.
+    pub item: &'a str,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Seed.
+    pub seed: Option<i64>,
+    /// Tokens of the answer at the most.
+    pub max_completion_tokens: u32,
+    /// What `system` asks; only the simulation looks at it.
+    pub question: &'a Question,
+    /// What `item` shows; only the simulation looks at it.
+    pub interaction: &'a Interaction,
+}
+
+/// What a model answered.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The text of the answer; empty where there was none.
+    pub text: String,
+    /// The answer ended because it was as long as allowed.
+    pub cut_short: bool,
+    /// The model that the provider says has answered.
+    pub model: Option<String>,
+    /// The tokens that were billed, where the provider said.
+    pub usage: Option<TokenUsage>,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+    /// Made by the built-in simulation.
+    pub simulated: bool,
+}
+
+/// A provider of models.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What the configuration calls it.
+    fn name(&self) -> &ProviderName;
+
+    /// Its protocol, as part of the version of every judge that uses it.
+    fn kind(&self) -> &'static str;
+
+    /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
+    async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
+}
+
+/// Opens the provider that `spec` describes. `api_key` is the value of the variable that `spec.api_key_env` names, if it is set;
+/// without one, calls are made without authorization, as hosts of one's own allow.
+///
+/// # Errors
+/// Where [`ProviderSpec::check`] refuses, or the key holds what cannot be sent.
+pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Provider>, SpecError> {
+    spec.check()?;
+    Ok(match spec.kind {
+        ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
+        ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
+    })
+}

@@ -1,0 +1,23 @@
+//! A provider of chat completions on this machine, for tests: it speaks OpenAI's protocol over HTTP, answers as it is told, and
+//! remembers what it was asked and what it charged.
+//!
+//! ```no_run
+//! # use assize_testkit::provider::{Behaviour, FakeProvider, Reply};
+//! # async fn example() -> std::io::Result<()> {
+//! let provider = FakeProvider::start(Behaviour::score(0.5)).await?;
+//! // … call provider.base_url() …
+//! assert_eq!(provider.calls(), 1);
+//! provider.set(Behaviour::script([Reply::status(500), Reply::score(1.0)]));
+//! # Ok(())
+//! # }
+//! ```
+
+mod behaviour;
+mod known;
+mod reply;
+mod server;
+
+pub use behaviour::Behaviour;
+pub use known::Known;
+pub use reply::Reply;
+pub use server::{FakeProvider, Request};

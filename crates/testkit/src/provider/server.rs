@@ -1,0 +1,266 @@
+//! The HTTP server of the fake provider, and its memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::{Behaviour, Reply};
+
+/// Requests that are remembered whole; of more, the newest.
+const REQUESTS_MAX: usize = 10_000;
+/// Items that calls are counted by; calls of more are counted in total only.
+const ITEMS_MAX: usize = 1_000_000;
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// One call, as it came in.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Counts from 0 in order of arrival.
+    pub number: u64,
+    /// The model that was asked for.
+    pub model: String,
+    /// The system message.
+    pub system: String,
+    /// The last user message: the item.
+    pub item: String,
+    /// The whole body.
+    pub body: Value,
+    /// The bearer token, if there was one.
+    pub key: Option<String>,
+}
+
+#[derive(Default)]
+struct Memory {
+    calls: u64,
+    in_flight: usize,
+    in_flight_peak: usize,
+    input_tokens: u64,
+    output_tokens: u64,
+    requests: VecDeque<Arc<Request>>,
+    by_item: HashMap<u64, u32>,
+}
+
+struct Shared {
+    behaviour: RwLock<Arc<Behaviour>>,
+    memory: Mutex<Memory>,
+}
+
+impl Shared {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A provider on loopback; it stops when it is dropped.
+pub struct FakeProvider {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl FakeProvider {
+    /// Starts on a free port.
+    pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { behaviour: RwLock::new(Arc::new(behaviour)), memory: Mutex::default() });
+        let app = Router::new()
+            .route("/v1/chat/completions", post(complete))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                let _ = stream.set_nodelay(true);
+            });
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { address, shared, server })
+    }
+
+    /// What a provider's `base_url` is set to: `http://127.0.0.1:PORT/v1`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Behaves differently from the next call on.
+    pub fn set(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// Calls so far, whatever became of them.
+    pub fn calls(&self) -> u64 {
+        self.shared.memory().calls
+    }
+
+    /// Calls whose item holds `text`, among those that are remembered whole (the newest 10,000).
+    pub fn calls_with(&self, text: &str) -> u64 {
+        self.requests().iter().filter(|request| request.item.contains(text)).count() as u64
+    }
+
+    /// How often the same item was asked about by the same question and model, at the most: 1 if nothing was paid twice.
+    pub fn calls_of_one_item_max(&self) -> u32 {
+        self.shared.memory().by_item.values().copied().max().unwrap_or(0)
+    }
+
+    /// How many calls were open at once, at the most.
+    pub fn in_flight_peak(&self) -> usize {
+        self.shared.memory().in_flight_peak
+    }
+
+    /// Calls that are open now.
+    pub fn in_flight(&self) -> usize {
+        self.shared.memory().in_flight
+    }
+
+    /// Input and output tokens reported so far: what a bill would be made of.
+    pub fn billed(&self) -> (u64, u64) {
+        let memory = self.shared.memory();
+        (memory.input_tokens, memory.output_tokens)
+    }
+
+    /// The newest 10,000 calls, oldest first.
+    pub fn requests(&self) -> Vec<Arc<Request>> {
+        self.shared.memory().requests.iter().cloned().collect()
+    }
+
+    /// The newest call.
+    pub fn last_request(&self) -> Option<Arc<Request>> {
+        self.shared.memory().requests.back().cloned()
+    }
+}
+
+impl Drop for FakeProvider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Counts a call as open until it is answered or given up.
+struct InFlight(Arc<Shared>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.memory().in_flight -= 1;
+    }
+}
+
+async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let message = |role: &str| {
+        let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+        let last = messages.iter().rev().find(|message| message["role"] == role);
+        last.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned()
+    };
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let mut request = Request {
+        number: 0,
+        model: body["model"].as_str().unwrap_or_default().to_owned(),
+        system: message("system"),
+        item: message("user"),
+        key: bearer.map(str::to_owned),
+        body,
+    };
+    let (request, _open) = {
+        let mut memory = shared.memory();
+        request.number = memory.calls;
+        memory.calls += 1;
+        memory.in_flight += 1;
+        memory.in_flight_peak = memory.in_flight_peak.max(memory.in_flight);
+        let mut hasher = DefaultHasher::new();
+        (&request.model, &request.system, &request.item).hash(&mut hasher);
+        let item = hasher.finish();
+        if memory.by_item.len() < ITEMS_MAX || memory.by_item.contains_key(&item) {
+            *memory.by_item.entry(item).or_default() += 1;
+        }
+        let request = Arc::new(request);
+        if memory.requests.len() == REQUESTS_MAX {
+            memory.requests.pop_front();
+        }
+        memory.requests.push_back(Arc::clone(&request));
+        (request, InFlight(Arc::clone(&shared)))
+    };
+    let behaviour = Arc::clone(&shared.behaviour.read().unwrap_or_else(PoisonError::into_inner));
+    if !behaviour.latency.is_zero() {
+        tokio::time::sleep(behaviour.latency).await;
+    }
+    if behaviour.key.is_some() && behaviour.key != request.key {
+        return respond(&shared, &behaviour, &request, Reply::status(401)).await;
+    }
+    let reply = (behaviour.decide)(&request);
+    respond(&shared, &behaviour, &request, reply).await
+}
+
+async fn respond(shared: &Shared, behaviour: &Behaviour, request: &Request, reply: Reply) -> Response {
+    match reply {
+        Reply::Score { score, reason } => {
+            let content = json!({"score": score, "reason": reason}).to_string();
+            completion(shared, behaviour, request, &content)
+        }
+        Reply::Content(content) => completion(shared, behaviour, request, &content),
+        Reply::Raw { status, headers, body } => {
+            let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response();
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            for (name, value) in headers {
+                // The length is the body's own, whatever a recording says.
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
+                    && name != header::CONTENT_LENGTH
+                    && name != header::TRANSFER_ENCODING
+                {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
+        }
+        Reply::Hang => std::future::pending().await,
+        Reply::HangInBody => half(stream::pending().boxed()),
+        Reply::Break => half(stream::iter([Err(io::Error::other("told to break"))]).boxed()),
+    }
+}
+
+fn half(rest: stream::BoxStream<'static, io::Result<Bytes>>) -> Response {
+    let begun = stream::iter([Ok(Bytes::from_static(b"{\"choices\":[{\"message\":{\"content\":\"{\\\"sco"))]);
+    Body::from_stream(begun.chain(rest)).into_response()
+}
+
+fn completion(shared: &Shared, behaviour: &Behaviour, request: &Request, content: &str) -> Response {
+    let counted = |text: &str| text.len().div_ceil(4) as u64;
+    let (input, output) =
+        behaviour.usage.unwrap_or_else(|| (counted(&request.system) + counted(&request.item), counted(content)));
+    {
+        let mut memory = shared.memory();
+        memory.input_tokens += input;
+        memory.output_tokens += output;
+    }
+    let body = json!({
+        "id": format!("chatcmpl-{}", request.number),
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": request.model,
+        "choices": [{
+            "index": 0,
+            "message": {"role": "assistant", "content": content, "refusal": null},
+            "logprobs": null,
+            "finish_reason": "stop",
+        }],
+        "usage": {
+            "prompt_tokens": input,
+            "completion_tokens": output,
+            "total_tokens": input + output,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+    });
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
