@@ -1,0 +1,2 @@
+//! The binary's parts.
+pub mod ui;
