@@ -1,0 +1,97 @@
+// Live updates. When the server says that something changed, the page is fetched again and its [data-live] fragments are replaced.
+// Everything on the page works without this file.
+(() => {
+  "use strict";
+
+  const address = document.body.dataset.events;
+  const fragments = () => document.querySelectorAll("[data-live][id]");
+  if (!address || !window.EventSource || fragments().length === 0) return;
+
+  const REFRESH_MS_MIN = 2000;
+  const light = document.getElementById("live");
+  const controls = "a[href], button, input, select, summary, textarea";
+  let source = null;
+  let timer = null;
+  let last = 0;
+  let wanted = false;
+  let loading = false;
+
+  const say = (state) => {
+    if (!light) return;
+    light.hidden = false;
+    light.dataset.state = state;
+    light.lastChild.textContent = state === "on" ? "live" : "reconnecting";
+  };
+
+  // A reader who has selected text there would lose it.
+  const isBeingRead = (fragment) => {
+    const selection = document.getSelection();
+    return selection && !selection.isCollapsed && selection.containsNode(fragment, true);
+  };
+
+  const replace = (old, fresh) => {
+    const next = document.importNode(fresh, true);
+    const folds = old.querySelectorAll("details");
+    next.querySelectorAll("details").forEach((fold, i) => {
+      if (folds[i]) fold.open = folds[i].open;
+    });
+    if (old.isEqualNode(next) || isBeingRead(old)) return;
+    const focused = Array.from(old.querySelectorAll(controls)).indexOf(document.activeElement);
+    old.replaceWith(next);
+    if (focused >= 0) next.querySelectorAll(controls)[focused]?.focus({ preventScroll: true });
+  };
+
+  const refresh = async () => {
+    timer = null;
+    if (loading || document.hidden) return;
+    loading = true;
+    wanted = false;
+    last = Date.now();
+    try {
+      const response = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+      // A redirect leads to the login page, which has none of the fragments: leave the page as it is.
+      if (!response.ok || response.redirected) return;
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      for (const old of fragments()) {
+        const next = fresh.getElementById(old.id);
+        if (next) replace(old, next);
+      }
+    } catch {
+      wanted = true;
+    } finally {
+      loading = false;
+      if (wanted) schedule();
+    }
+  };
+
+  const schedule = () => {
+    wanted = true;
+    if (timer === null && !loading && !document.hidden) {
+      timer = setTimeout(refresh, Math.max(0, last + REFRESH_MS_MIN - Date.now()));
+    }
+  };
+
+  const open = () => {
+    source = new EventSource(address);
+    source.onopen = () => say("on");
+    source.onerror = () => say("off");
+    source.onmessage = schedule;
+  };
+
+  const close = () => {
+    source?.close();
+    source = null;
+  };
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && wanted) schedule();
+  });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      open();
+      schedule();
+    }
+  });
+  open();
+})();
