@@ -28,12 +28,19 @@ impl Principal {
         self.scopes.iter().any(|&held| held == scope || held == Scope::Admin)
     }
 
-    /// The project of this name, if the key reaches it. A project of others is as unknown as one that does not exist.
+    /// The project of this name, if the key reaches it.
     pub fn project_named(&self, name: &str) -> Result<ProjectName, ItemError> {
-        let unknown = || ItemError::new("unknown_project", format!("project: there is no project {name:?} that this key reaches"));
         let project = ProjectName::new(name).map_err(|error| ItemError::new("invalid_field", format!("project: {error}")))?;
-        let reached = project == self.project || (self.may(Scope::Admin) && self.directory.has(&project));
-        if reached { Ok(project) } else { Err(unknown()) }
+        self.reach(&project)
+    }
+
+    /// `project`, if the key reaches it. A project of others is as unknown as one that does not exist.
+    pub fn reach(&self, project: &ProjectName) -> Result<ProjectName, ItemError> {
+        if project == &self.project || (self.may(Scope::Admin) && self.directory.has(project)) {
+            return Ok(project.clone());
+        }
+        let message = format!("project: there is no project {:?} that this key reaches", project.as_str());
+        Err(ItemError::new("unknown_project", message))
     }
 
     /// Whether the project's rate limit leaves room for `items` more; takes them if so.

@@ -3,7 +3,7 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`queue`], [`results`], [`control`]).
+//! ([`judge`], [`parking`], [`queue`], [`results`], [`control`]).
 #![warn(missing_docs)]
 
 pub mod accepted;
@@ -17,6 +17,7 @@ pub mod judge;
 pub mod metric;
 pub mod money;
 pub mod outcome;
+pub mod parking;
 pub mod policy;
 pub mod queue;
 pub mod results;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use assize_core::StoreError;
+use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
 use assize_testkit::contract::{self, Opener};
 use async_trait::async_trait;
@@ -24,6 +25,13 @@ impl Sqlite {
 impl Opener<dyn Queue> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn Queue>, StoreError> {
         assize_store::queue::open(&self.url(data), Offset(0)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn Parking> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Parking>, StoreError> {
+        assize_store::parking::open(&self.url(data)).await
     }
 }
 
@@ -48,4 +56,9 @@ async fn queue_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_memory() {
     contract::queue::run(&Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parking_sqlite() {
+    contract::parking::run(&Sqlite::new()).await;
 }

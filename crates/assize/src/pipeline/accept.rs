@@ -36,14 +36,16 @@ pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draf
     let mut entries = Vec::with_capacity(batch.len());
     for (index, draft) in batch.into_iter().enumerate() {
         let admitted = draft.and_then(|draft| Ok((project_of(who, &draft)?, draft)));
-        match admitted.and_then(|(project, draft)| draft.into_interaction(project, now, || pipeline.ids.interaction())) {
-            Ok(interaction) => entries.push(decide(&panel, &pipeline.draw_key, &interaction, now)),
+        match admitted {
+            Ok((project, draft)) => {
+                let interaction = draft.into_interaction(project, now, || pipeline.ids.interaction());
+                entries.push(decide(&panel, &pipeline.draw_key, &interaction, now));
+            }
             Err(error) => receipt.rejected.push((index, error)),
         }
     }
     if !who.admits(entries.len()) {
-        pipeline.counters.refuse("rate_limited");
-        return Err(AcceptError::Overloaded(format!("project {} sends more than its limit of interactions per second", who.project)));
+        return Err(AcceptError::rate_limited(pipeline, who));
     }
     for outcome in pipeline.queue.enqueue(entries).await.map_err(AcceptError::from)? {
         match outcome {
@@ -59,7 +61,15 @@ pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draf
 fn project_of(who: &Principal, draft: &Draft) -> Result<ProjectName, ItemError> {
     match &draft.project {
         None => Ok(who.project.clone()),
-        Some(name) => who.project_named(name),
+        Some(name) => who.reach(name),
+    }
+}
+
+impl AcceptError {
+    /// The sender's project has sent its share of this second.
+    pub fn rate_limited(pipeline: &Pipeline, who: &Principal) -> Self {
+        pipeline.counters.refuse("rate_limited");
+        Self::Overloaded(format!("project {} sends more than its limit of interactions per second", who.project))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod fold;
 pub mod panel;
 pub mod report;
 pub mod score;
+pub mod waiting;
 
 use std::sync::Arc;
 

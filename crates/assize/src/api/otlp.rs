@@ -1,0 +1,151 @@
+//! OTLP over HTTP: `/v1/traces`, `/v1/logs` and the Langfuse-compatible paths. Answers in the encoding of the request: 200 with the
+//! protocol's own message, errors as a `Status`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use assize_core::control::Scope;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use prost::Message;
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::{Server, auth, receive};
+use crate::access::Principal;
+use crate::ingest::otlp::{logs as log_records, traces as spans};
+use crate::ingest::{Logs, Refusals, Traces};
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/x-protobuf" | "application/protobuf" => Ok(Self::Protobuf),
+            "application/json" => Ok(Self::Json),
+            _ => {
+                let message = format!("Content-Type {media:?} is not OTLP: use application/x-protobuf or application/json");
+                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+            }
+        }
+    }
+
+    fn respond(self, status: StatusCode, message: &(impl Message + Serialize)) -> Response {
+        match self {
+            Self::Protobuf => (status, [(header::CONTENT_TYPE, "application/x-protobuf")], message.encode_to_vec()).into_response(),
+            Self::Json => (status, axum::Json(message)).into_response(),
+        }
+    }
+}
+
+/// `google.rpc.Status`, as far as OTLP uses it.
+#[derive(Clone, PartialEq, Message, Serialize)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// Receives spans.
+pub async fn traces(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
+    let encoding = Encoding::of(&headers);
+    let received = async {
+        let (encoding, _place, who) = open(&server, &headers, &encoding)?;
+        let body = receive::body(&server, &headers, body).await?;
+        let decoded = match encoding {
+            Encoding::Protobuf => spans::from_protobuf(&body),
+            Encoding::Json => spans::from_json(&body),
+        };
+        drop(body);
+        receive_traces(&server, &who, decoded.inspect_err(|error| server.pipeline.counters.refuse(error.code))?).await
+    };
+    answer(encoding.clone().unwrap_or(Encoding::Protobuf), received.await)
+}
+
+/// Receives log records.
+pub async fn logs(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
+    let encoding = Encoding::of(&headers);
+    let received = async {
+        let (encoding, _place, who) = open(&server, &headers, &encoding)?;
+        let body = receive::body(&server, &headers, body).await?;
+        let decoded = match encoding {
+            Encoding::Protobuf => log_records::from_protobuf(&body),
+            Encoding::Json => log_records::from_json(&body),
+        };
+        drop(body);
+        receive_logs(&server, &who, decoded.inspect_err(|error| server.pipeline.counters.refuse(error.code))?).await
+    };
+    answer(encoding.clone().unwrap_or(Encoding::Protobuf), received.await)
+}
+
+type Opened = (Encoding, tokio::sync::OwnedSemaphorePermit, Principal);
+
+fn open(server: &Server, headers: &HeaderMap, encoding: &Result<Encoding, ApiError>) -> Result<Opened, ApiError> {
+    let who = auth::authorize(&server.access, headers, Scope::Ingest, server.clock().now());
+    let who = who.inspect_err(|error| server.pipeline.counters.refuse(error.code))?;
+    Ok((encoding.clone()?, receive::admit(server)?, who))
+}
+
+fn answer<T: Message + Serialize>(encoding: Encoding, received: Result<T, ApiError>) -> Response {
+    match received {
+        Ok(message) => encoding.respond(StatusCode::OK, &message),
+        Err(error) => {
+            let status = Status { code: grpc_code(error.status), message: format!("{}: {}", error.code, error.message) };
+            let mut response = encoding.respond(error.status, &status);
+            if let Some(seconds) = error.retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
+    }
+}
+
+/// The code of `google.rpc` for a status of HTTP.
+pub fn grpc_code(status: StatusCode) -> i32 {
+    use tonic::Code;
+    let code = match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
+        status if status.is_client_error() => Code::InvalidArgument,
+        _ => Code::Internal,
+    };
+    code as i32
+}
+
+/// Accepts decoded spans; what was refused is said in a partial success.
+pub async fn receive_traces(server: &Server, who: &Principal, traces: Traces) -> Result<ExportTraceServiceResponse, ApiError> {
+    server.pipeline.counters.ignore_spans(traces.ignored);
+    let receipt = server.waiting.spans(&server.pipeline, who, traces.drafts).await?;
+    let refused = refused(&traces.refused, &receipt.rejected);
+    let partial_success = refused.map(|(rejected_spans, error_message)| ExportTracePartialSuccess { rejected_spans, error_message });
+    Ok(ExportTraceServiceResponse { partial_success })
+}
+
+/// Accepts decoded log records; what was refused is said in a partial success.
+pub async fn receive_logs(server: &Server, who: &Principal, logs: Logs) -> Result<ExportLogsServiceResponse, ApiError> {
+    let receipt = server.waiting.contents(&server.pipeline, who, logs.contents).await?;
+    let refused = refused(&logs.refused, &receipt.rejected);
+    let partial_success = refused.map(|(rejected_log_records, error_message)| ExportLogsPartialSuccess { rejected_log_records, error_message });
+    Ok(ExportLogsServiceResponse { partial_success })
+}
+
+fn refused(refusals: &Refusals, rejected: &[(usize, crate::ingest::ItemError)]) -> Option<(i64, String)> {
+    let count = refusals.count + rejected.len();
+    let told = refusals.summary().into_iter().chain(rejected.iter().take(20).map(|(_, error)| error.message.clone()));
+    let message = told.collect::<Vec<_>>().join("; ");
+    (count > 0).then(|| (i64::try_from(count).unwrap_or(i64::MAX), message))
+}

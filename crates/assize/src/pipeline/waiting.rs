@@ -1,0 +1,149 @@
+//! Spans without text and text without spans: acknowledged, on disk, and waiting for each other.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use assize_core::parking::{ParkedId, Parking, Part};
+use assize_core::{InteractionId, ProjectName, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::accept::{AcceptError, Receipt, accept};
+use crate::access::Principal;
+use crate::ingest::{Draft, JoinLimits, Joiner, Released, SpanContent};
+
+/// What waits, in memory for meeting and on disk for keeping.
+pub struct Waiting {
+    joiner: Mutex<Joiner<ParkedId>>,
+    parking: Arc<dyn Parking>,
+}
+
+/// What is parked.
+#[derive(Serialize, Deserialize)]
+enum Parked {
+    Span(Box<Draft>),
+    Content(Box<SpanContent>),
+}
+
+/// For how long half a conversation is kept for a span that is still to come.
+const KEEP: Duration = Duration::from_secs(600);
+const TICK: Duration = Duration::from_millis(250);
+
+impl Waiting {
+    /// Takes up what waited when the process before this one ended.
+    pub async fn open(parking: Arc<dyn Parking>, span_wait: Duration, pipeline: &Pipeline) -> Result<Self, StoreError> {
+        let limits = JoinLimits { span_wait, content_wait: KEEP, keep: KEEP, ..JoinLimits::default() };
+        let waiting = Self { joiner: Mutex::new(Joiner::new(limits)), parking };
+        let mut released = Vec::new();
+        let mut unreadable = Vec::new();
+        for (id, Part { project, body }) in waiting.parking.parked().await? {
+            match serde_json::from_slice(&body) {
+                Ok(parked) => released.extend(waiting.meet(&project, parked, id, pipeline)),
+                Err(error) => {
+                    tracing::error!(%project, %error, "a parked part cannot be read; it is left out");
+                    unreadable.push(id);
+                }
+            }
+        }
+        waiting.parking.release(unreadable).await?;
+        waiting.settle(pipeline, released).await?;
+        Ok(waiting)
+    }
+
+    fn joiner(&self) -> MutexGuard<'_, Joiner<ParkedId>> {
+        self.joiner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meet(&self, project: &ProjectName, parked: Parked, id: ParkedId, pipeline: &Pipeline) -> Option<Released<ParkedId>> {
+        let now = pipeline.clock.now();
+        match parked {
+            Parked::Span(draft) => self.joiner().span(project, *draft, id, now),
+            Parked::Content(content) => self.joiner().content(project, *content, id, now),
+        }
+    }
+
+    /// Whether an interaction has come as a span without text, and its text is still awaited.
+    pub fn awaits(&self, project: &ProjectName, id: &InteractionId) -> bool {
+        self.joiner().waits_for(project, id)
+    }
+
+    /// Accepts the drafts of spans. Those without an answer are parked; those whose text waits here already meet it.
+    pub async fn spans(&self, pipeline: &Pipeline, who: &Principal, drafts: Vec<Draft>) -> Result<Receipt, AcceptError> {
+        let (early, whole): (Vec<Draft>, Vec<Draft>) = {
+            let joiner = self.joiner();
+            drafts.into_iter().partition(|draft| joiner.concerns(&who.project, draft))
+        };
+        let mut receipt = accept(pipeline, who, whole.into_iter().map(Ok).collect()).await?;
+        let parked = early.into_iter().map(|draft| Parked::Span(Box::new(draft))).collect();
+        let waiting = self.park(pipeline, who, parked).await?;
+        receipt.accepted += waiting;
+        Ok(receipt)
+    }
+
+    /// Takes what log events say about spans.
+    pub async fn contents(&self, pipeline: &Pipeline, who: &Principal, contents: Vec<SpanContent>) -> Result<Receipt, AcceptError> {
+        let parked = contents.into_iter().map(|content| Parked::Content(Box::new(content))).collect();
+        let accepted = self.park(pipeline, who, parked).await?;
+        Ok(Receipt { accepted, ..Receipt::default() })
+    }
+
+    /// Parks durably, then lets meet what can. Returns how many parts were taken.
+    async fn park(&self, pipeline: &Pipeline, who: &Principal, parked: Vec<Parked>) -> Result<usize, AcceptError> {
+        if parked.is_empty() {
+            return Ok(0);
+        }
+        if !who.admits(parked.len()) {
+            return Err(AcceptError::rate_limited(pipeline, who));
+        }
+        let parts: Result<Vec<Part>, _> = parked
+            .iter()
+            .map(|part| serde_json::to_vec(part).map(|body| Part { project: who.project.clone(), body }))
+            .collect();
+        let parts = parts.map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()))?;
+        let ids = self.parking.park(parts).await?;
+        let released = ids.iter().zip(parked).filter_map(|(id, part)| self.meet(&who.project, part, *id, pipeline)).collect();
+        self.settle(pipeline, released).await?;
+        Ok(ids.len())
+    }
+
+    /// Accepts what has met or waited long enough, and only then forgets its parts.
+    async fn settle(&self, pipeline: &Pipeline, released: Vec<Released<ParkedId>>) -> Result<(), StoreError> {
+        let mut done: Vec<ParkedId> = Vec::new();
+        for release in released {
+            match release {
+                Released::Interaction { project, draft, tickets } => {
+                    let (id, has_output) = (draft.id.clone(), draft.has_output());
+                    let who = Principal::local(project.clone());
+                    match accept(pipeline, &who, vec![Ok(*draft)]).await {
+                        Ok(_) => done.extend(tickets),
+                        Err(AcceptError::Overloaded(message)) => return Err(StoreError::new(assize_core::StoreErrorKind::Overloaded, message)),
+                        Err(AcceptError::Store(error)) => return Err(error),
+                    }
+                    if let Some(id) = id {
+                        self.joiner().settled(&project, &id, has_output, pipeline.clock.now());
+                    }
+                }
+                Released::Redundant { tickets } => done.extend(tickets),
+                Released::Refused { tickets, reason } => {
+                    tracing::debug!(reason, "log content was left out");
+                    pipeline.counters.orphan_content(tickets.iter().collect::<HashSet<_>>().len());
+                    done.extend(tickets);
+                }
+            }
+        }
+        if done.is_empty() { Ok(()) } else { self.parking.release(done).await }
+    }
+
+    /// Lets go what has waited long enough, until `stop`. What waits then is on disk.
+    pub async fn run(&self, pipeline: &Pipeline, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            let released = self.joiner().expire(pipeline.clock.now());
+            if let Err(error) = self.settle(pipeline, released).await {
+                pipeline.counters.fault("waiting");
+                tracing::error!(%error, "what waited could not be accepted; it is taken up at the next start");
+            }
+        }
+    }
+}
