@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use assize_core::StoreError;
+use assize_core::control::Control;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
+use assize_core::results::Results;
 use assize_testkit::contract::{self, Opener};
 use async_trait::async_trait;
 
@@ -25,6 +27,20 @@ impl Sqlite {
 impl Opener<dyn Queue> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn Queue>, StoreError> {
         assize_store::queue::open(&self.url(data), Offset(0)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn Results> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Results>, StoreError> {
+        assize_store::results::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn Control> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Control>, StoreError> {
+        assize_store::control::open(&self.url(data)).await
     }
 }
 
@@ -56,6 +72,16 @@ async fn queue_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_memory() {
     contract::queue::run(&Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_sqlite() {
+    contract::results::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_sqlite() {
+    contract::control::run(&Sqlite::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

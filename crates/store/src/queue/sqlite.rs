@@ -309,3 +309,44 @@ fn forget(connection: &Connection, from: Vec<u8>, horizon: Timestamp) -> rusqlit
     };
     Ok((forgotten as u64, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use assize_core::StoreErrorKind;
+    use assize_testkit::samples::{self, MORNING};
+
+    use super::*;
+
+    fn batch(name: &str) -> Vec<Entry> {
+        (0..50).map(|i| samples::entry(samples::drawn("p", &format!("{name}-{i}"), MORNING))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_stores_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = SqliteQueue::open(directory.path(), Offset(0)).await.unwrap();
+        // SQLite's own limit fails in the same way as the disk does.
+        let limit = async |pages: u32| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            queue.write(0, OnFull::Wait, move |connection| connection.execute_batch(&sql)).await.unwrap();
+        };
+        queue.enqueue(batch("before")).await.unwrap();
+        limit(100).await;
+        let mut stored = 50;
+        let error = loop {
+            match queue.enqueue(batch(&stored.to_string())).await {
+                Ok(_) => stored += 50,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind, StoreErrorKind::DiskFull);
+        assert!(error.message.contains("queue.db") && error.message.contains("free space"), "{error}");
+        let count = async || queue.accepted_after(Offset(0), 10_000).await.unwrap().len();
+        assert_eq!(count().await, stored);
+        assert_eq!(queue.depth(MORNING).await.unwrap().ready, stored as u64);
+        limit(1_000_000).await;
+        let answers = queue.enqueue(batch(&stored.to_string())).await.unwrap();
+        assert!(answers.iter().all(|answer| *answer == Enqueued::Accepted), "what was refused is new");
+        assert_eq!(count().await, stored + 50);
+    }
+}

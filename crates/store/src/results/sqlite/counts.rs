@@ -1,0 +1,82 @@
+//! Counts of outcomes, and spend.
+
+use std::collections::BTreeMap;
+
+use assize_core::results::{OutcomeCount, Outcomes, Spend, SpendBy};
+use assize_core::{Hour, MetricName, NanoUsd, Outcome, ProjectName, Timestamp};
+use rusqlite::Connection;
+
+use super::Failure;
+use super::stored::{hours, name};
+
+/// Outcomes of all hours that `[from, to)` touches. Both queries see one snapshot, so that the counts add up.
+pub(super) fn outcomes(
+    connection: &Connection,
+    project: &ProjectName,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Outcomes, Failure> {
+    if from >= to {
+        return Ok(Outcomes::default());
+    }
+    let (first, last) = hours(from, to);
+    let accepted: i64 = connection
+        .prepare_cached("SELECT coalesce(sum(count), 0) FROM accepted WHERE project = ?1 AND hour BETWEEN ?2 AND ?3")?
+        .query_row((project.as_str(), first, last), |row| row.get(0))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT metric, outcome, code, sum(count) FROM outcome_count WHERE project = ?1 AND hour BETWEEN ?2 AND ?3
+         GROUP BY metric, outcome, code HAVING sum(count) <> 0 ORDER BY metric, outcome, code",
+    )?;
+    let mut rows = statement.query((project.as_str(), first, last))?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let outcome: String = row.get(1)?;
+        let outcome = match outcome.as_str() {
+            "" => None,
+            text => Some(text.parse::<Outcome>().map_err(Failure::Damaged)?),
+        };
+        let count = row.get::<_, i64>(3)?.unsigned_abs();
+        counts.push(OutcomeCount { metric: name(row, 0, MetricName::new)?, outcome, reason: row.get(2)?, count });
+    }
+    Ok(Outcomes { accepted: accepted.unsigned_abs(), counts })
+}
+
+/// Spend in all hours that `[from, to)` touches. Keys: empty for the total, names, models, `2026-11-24T08:00:00Z`, `2026-11-24`.
+pub(super) fn spend(
+    connection: &Connection,
+    project: &ProjectName,
+    from: Timestamp,
+    to: Timestamp,
+    by: SpendBy,
+) -> Result<BTreeMap<String, Spend>, Failure> {
+    let mut groups = BTreeMap::new();
+    if from >= to {
+        return Ok(groups);
+    }
+    let (first, last) = hours(from, to);
+    let mut statement = connection.prepare_cached(
+        "SELECT hour, metric, judge, model, calls, failed, cost_unknown, cost, input_tokens, cached_input_tokens, output_tokens
+         FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
+    )?;
+    let mut rows = statement.query((project.as_str(), first, last))?;
+    while let Some(row) = rows.next()? {
+        let key = match by {
+            SpendBy::Total => String::new(),
+            SpendBy::Metric => row.get(1)?,
+            SpendBy::Judge => row.get(2)?,
+            SpendBy::Model => row.get(3)?,
+            SpendBy::Hour => Hour(row.get(0)?).start().to_rfc3339().replace(".000Z", "Z"),
+            SpendBy::Day => Hour(row.get(0)?).start().to_rfc3339().split('T').next().unwrap_or_default().to_owned(),
+        };
+        let count = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        let spend: &mut Spend = groups.entry(key).or_default();
+        spend.calls = spend.calls.saturating_add(count(4)?);
+        spend.failed = spend.failed.saturating_add(count(5)?);
+        spend.cost_unknown = spend.cost_unknown.saturating_add(count(6)?);
+        spend.cost = spend.cost.plus(NanoUsd(count(7)?));
+        spend.input_tokens = spend.input_tokens.saturating_add(count(8)?);
+        spend.cached_input_tokens = spend.cached_input_tokens.saturating_add(count(9)?);
+        spend.output_tokens = spend.output_tokens.saturating_add(count(10)?);
+    }
+    Ok(groups)
+}

@@ -1,0 +1,162 @@
+//! Files that are newer, changed, damaged, locked or out of room: a clear error, and no panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use assize_core::queue::{Entry, Offset};
+use assize_core::{StoreError, StoreErrorKind};
+use assize_store::{control, queue, results};
+use assize_testkit::samples::{self, MORNING};
+
+fn url(directory: &Path) -> String {
+    format!("sqlite:{}", directory.display())
+}
+
+/// Opens each port in turn.
+async fn open_each(directory: &Path) -> [(&'static str, Result<(), StoreError>); 3] {
+    let url = url(directory);
+    [
+        ("queue.db", queue::open(&url, Offset(0)).await.map(drop)),
+        ("results.db", results::open(&url).await.map(drop)),
+        ("control.db", control::open(&url).await.map(drop)),
+    ]
+}
+
+async fn created() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, opened) in open_each(directory.path()).await {
+        opened.unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+    directory
+}
+
+fn change(directory: &Path, sql: &str) {
+    for file in ["queue.db", "results.db", "control.db"] {
+        rusqlite::Connection::open(directory.join(file)).unwrap().execute_batch(sql).unwrap();
+    }
+}
+
+async fn assert_all_refused(directory: &Path, kind: StoreErrorKind, words: &[&str]) {
+    for (file, opened) in open_each(directory).await {
+        let error = opened.expect_err(file);
+        assert_eq!(error.kind, kind, "{file}: {error}");
+        for word in words.iter().chain([&file]) {
+            assert!(error.message.contains(word), "{file}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let directory = created().await;
+    change(directory.path(), "INSERT INTO migration VALUES (2, '0002_future', 'x')");
+    assert_all_refused(directory.path(), StoreErrorKind::Schema, &["0002_future", "newer"]).await;
+}
+
+#[tokio::test]
+async fn a_changed_schema_is_refused() {
+    let directory = created().await;
+    change(directory.path(), "UPDATE migration SET checksum = 'x'");
+    assert_all_refused(directory.path(), StoreErrorKind::Schema, &["0001_", "backup"]).await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused() {
+    let directory = created().await;
+    for file in ["queue.db", "results.db", "control.db"] {
+        std::fs::write(directory.path().join(file), "This is a letter to a friend, and no database. ".repeat(200)).unwrap();
+    }
+    assert_all_refused(directory.path(), StoreErrorKind::Failed, &["damaged", "backup"]).await;
+}
+
+#[tokio::test]
+async fn damaged_pages_are_an_error_and_not_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries: Vec<Entry> = (0..500).map(|i| samples::entry(samples::drawn("p", &i.to_string(), MORNING))).collect();
+    let queue = queue::open(&url(directory.path()), Offset(0)).await.unwrap();
+    queue.enqueue(entries).await.unwrap();
+    drop(queue);
+    let path = directory.path().join("queue.db");
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let length = file.metadata().unwrap().len();
+    assert!(length > 100_000, "the log was written back on closing");
+    // Every page but the first: the file still opens.
+    for page in 1..length / 4096 {
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        let mut bytes = [0; 64];
+        file.read_exact(&mut bytes).unwrap();
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        file.write_all(&bytes.map(|byte| !byte)).unwrap();
+    }
+    drop(file);
+    let error = match queue::open(&url(directory.path()), Offset(0)).await {
+        Err(error) => error,
+        Ok(queue) => queue.accepted_after(Offset(0), 1_000).await.expect_err("no page is whole"),
+    };
+    assert_eq!(error.kind, StoreErrorKind::Failed);
+    assert!(error.message.contains("damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = queue::open(&url(directory.path()), Offset(0)).await.unwrap();
+    queue.enqueue(vec![samples::entry(samples::row("p", "a", MORNING))]).await.unwrap();
+    rusqlite::Connection::open(directory.path().join("queue.db")).unwrap().execute_batch("UPDATE log SET row = x'01ff'").unwrap();
+    let error = queue.accepted_after(Offset(0), 10).await.unwrap_err();
+    assert!(error.message.contains("row 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner_and_control_is_shared() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = url(directory.path());
+    let queue = queue::open(&url, Offset(0)).await.unwrap();
+    let results = results::open(&url).await.unwrap();
+    for opened in [queue::open(&url, Offset(0)).await.map(drop), results::open(&url).await.map(drop)] {
+        assert_eq!(opened.unwrap_err().kind, StoreErrorKind::Locked);
+    }
+    let (one, two) = (control::open(&url).await.unwrap(), control::open(&url).await.unwrap());
+    one.put_policy(&assize_core::PolicyVersion::of(&[b"1"]), "{}", MORNING).await.unwrap();
+    assert!(two.policy(&assize_core::PolicyVersion::of(&[b"1"])).await.unwrap().is_some());
+    drop((queue, results));
+    queue::open(&url, Offset(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_else_may_read() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("a/data");
+    let url = url(&directory);
+    let queue = queue::open(&url, Offset(0)).await.unwrap();
+    let results = results::open(&url).await.unwrap();
+    let control = control::open(&url).await.unwrap();
+    queue.enqueue(vec![samples::entry(samples::row("p", "a", MORNING))]).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let mut files = 0;
+    for file in std::fs::read_dir(&directory).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        files += 1;
+    }
+    assert!(files >= 4, "the lock and three databases, and what lies beside them");
+    drop((queue, results, control));
+}
+
+#[tokio::test]
+async fn offsets_begin_after_what_the_results_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = url(directory.path());
+    let entry = |id: &str| samples::entry(samples::row("p", id, MORNING));
+    for queue_url in [url.as_str(), "memory:"] {
+        let queue = queue::open(queue_url, Offset(41)).await.unwrap();
+        queue.enqueue(vec![entry("a")]).await.unwrap();
+        assert_eq!(queue.accepted_after(Offset(41), 10).await.unwrap()[0].0, Offset(42), "{queue_url}");
+    }
+    let queue = queue::open(&url, Offset(7)).await.unwrap();
+    queue.enqueue(vec![entry("b")]).await.unwrap();
+    assert_eq!(queue.accepted_after(Offset(42), 10).await.unwrap()[0].0, Offset(43), "never backwards");
+}
