@@ -1,0 +1,371 @@
+//! Spans without text meet the text that came as log events.
+//!
+//! # How nothing that was acknowledged is lost
+//! Everything here is in memory, so nothing that waits here may have been acknowledged. Each item comes with a ticket: the caller's
+//! handle on the request that is still to be answered. A ticket comes out again together with what is to be done first:
+//! - [`Released::Interaction`]: enqueue the draft; when that is durable, its tickets may be acknowledged (and [`Joiner::settled`] be
+//!   told). A request is answered when all of its tickets have come out. If the process dies before, no acknowledgement was given
+//!   and the sender sends again.
+//! - [`Released::Redundant`]: the interaction is on record with its text; acknowledge.
+//! - [`Released::Refused`]: half a conversation whose span has not come in time, so that it is no interaction. Answer with partial
+//!   success, counting it as rejected. Its text stays for `keep` all the same, in case that the span comes later: a call may last
+//!   longer than any sender waits for an answer.
+//!
+//! Whatever describes a span has the id of the span, so that a second account of it, sent again after a lost answer or once as span
+//! and once as log event, is a duplicate to the queue and counts once.
+//!
+//! Waiting is the exception. Spans with an answer pass at once. So do log events that hold all of a call
+//! (`gen_ai.client.inference.operation.details` with question, answer and model): they are interactions of their own. A span
+//! without an answer waits only if its project has sent log content within the last hour; without that there is nothing to wait for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use assize_core::{InteractionId, ProjectName, Timestamp};
+
+use super::{Draft, SpanContent};
+
+/// For how long after its last log content the spans of a project wait for more.
+const EXPECT_FOR: Duration = Duration::from_secs(3_600);
+
+/// How long and how much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinLimits {
+    /// For how long a span without an answer waits for its content, and its acknowledgement with it. Exporters give up after 10
+    /// seconds unless told otherwise.
+    pub span_wait: Duration,
+    /// For how long half a conversation waits for the rest before it is refused. Zero refuses at once and keeps the text.
+    pub content_wait: Duration,
+    /// For how long the text of half a conversation is kept for a span that is still to come.
+    pub keep: Duration,
+    /// The most items that wait, and the most ids that are remembered as settled.
+    pub entries_max: usize,
+    /// The most bytes of text that wait.
+    pub bytes_max: usize,
+}
+
+impl Default for JoinLimits {
+    fn default() -> Self {
+        Self {
+            span_wait: Duration::from_secs(5),
+            content_wait: Duration::from_secs(5),
+            keep: Duration::from_secs(600),
+            entries_max: 20_000,
+            bytes_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What comes out of the joiner, with the tickets of all that went into it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Released<T> {
+    /// To be enqueued; then the tickets may be acknowledged.
+    Interaction {
+        /// Its project.
+        project: ProjectName,
+        /// The interaction, with an id. Boxed, for it is large.
+        draft: Box<Draft>,
+        /// What may then be acknowledged.
+        tickets: Vec<T>,
+    },
+    /// More about an interaction that is on record with its text: acknowledge.
+    Redundant {
+        /// What may be acknowledged.
+        tickets: Vec<T>,
+    },
+    /// Content that is no interaction: refuse.
+    Refused {
+        /// What is to be refused.
+        tickets: Vec<T>,
+        /// Why, for the sender.
+        reason: &'static str,
+    },
+}
+
+/// What the joiner has seen, ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JoinCounters {
+    /// Spans that met their content.
+    pub joined: u64,
+    /// Spans that waited and went on without content.
+    pub in_vain: u64,
+    /// Half conversations that were dropped because their span never came.
+    pub orphaned: u64,
+    /// Content that came after its span had been recorded without it.
+    pub late: u64,
+    /// Items that could not wait because too much was waiting.
+    pub full: u64,
+}
+
+type Key = (ProjectName, InteractionId);
+
+#[derive(Debug)]
+struct Waiting<T> {
+    span: Option<Draft>,
+    content: Option<SpanContent>,
+    tickets: Vec<T>,
+    bytes: usize,
+    /// When something is to be done about it; unique together with the number.
+    due: (Timestamp, u64),
+    drop_at: Timestamp,
+}
+
+/// Holds spans and content until they have met or waited long enough. `T` is the ticket of a request.
+#[derive(Debug)]
+pub struct Joiner<T> {
+    limits: JoinLimits,
+    waiting: HashMap<Key, Waiting<T>>,
+    due: BTreeMap<(Timestamp, u64), Key>,
+    number: u64,
+    bytes: usize,
+    expecting: HashMap<ProjectName, Timestamp>,
+    settled: HashMap<Key, bool>,
+    settled_order: VecDeque<(Timestamp, Key)>,
+    counters: JoinCounters,
+}
+
+const NO_SPAN: &str = "holds part of a conversation whose span has not come yet: it is kept in memory for a while, not on disk";
+const LATE: &str = "came after its span had been recorded without content";
+const FULL: &str = "holds part of a conversation, and too much is waiting for spans already";
+
+impl<T> Joiner<T> {
+    /// An empty joiner.
+    pub fn new(limits: JoinLimits) -> Self {
+        Self {
+            limits,
+            waiting: HashMap::new(),
+            due: BTreeMap::new(),
+            number: 0,
+            bytes: 0,
+            expecting: HashMap::new(),
+            settled: HashMap::new(),
+            settled_order: VecDeque::new(),
+            counters: JoinCounters::default(),
+        }
+    }
+
+    /// Whether spans of `project` that have no answer have reason to wait.
+    pub fn expects_content(&self, project: &ProjectName, now: Timestamp) -> bool {
+        self.expecting.get(project).is_some_and(|last| now.since(*last) <= EXPECT_FOR)
+    }
+
+    /// Takes the draft of a span. It comes back at once, joined with what waited for it, unless it has reason to wait.
+    pub fn span(&mut self, project: &ProjectName, mut draft: Draft, ticket: T, now: Timestamp) -> Option<Released<T>> {
+        let interaction = |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
+        if !self.expects_content(project, now) {
+            return interaction(draft, vec![ticket]);
+        }
+        let Some(id) = draft.id.clone() else { return interaction(draft, vec![ticket]) };
+        let key = (project.clone(), id);
+        if let Some(mut entry) = self.take(&key) {
+            entry.tickets.push(ticket);
+            let tickets = entry.tickets;
+            if let Some(content) = entry.content {
+                let content_draft = content.clone().into_draft();
+                if draft.has_output() || content_draft.has_output() {
+                    self.counters.joined += 1;
+                    draft.fill_from(content_draft);
+                    return interaction(draft, tickets);
+                }
+                self.put(key, Some(draft), Some(content), tickets, now);
+                return None;
+            }
+            if draft.has_output() {
+                return interaction(draft, tickets);
+            }
+            // The same span again, after an answer that was lost: it waits no longer than the first would have.
+            self.put_until(key, Some(draft), None, tickets, entry.due.0, entry.drop_at);
+            return None;
+        }
+        if draft.has_output() || self.settled.contains_key(&key) {
+            return interaction(draft, vec![ticket]);
+        }
+        if self.is_full(draft.text_bytes()) {
+            self.counters.full += 1;
+            return interaction(draft, vec![ticket]);
+        }
+        self.put(key, Some(draft), None, vec![ticket], now);
+        None
+    }
+
+    /// Takes what log events say about a span. It comes back at once if it is complete, or if its span waits for just that.
+    pub fn content(&mut self, project: &ProjectName, content: SpanContent, ticket: T, now: Timestamp) -> Option<Released<T>> {
+        self.expecting.insert(project.clone(), now);
+        let key = (project.clone(), content.id.clone());
+        let interaction = |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
+        if let Some(entry) = self.take(&key) {
+            let mut tickets = entry.tickets;
+            tickets.push(ticket);
+            let merged = match entry.content {
+                Some(mut earlier) => {
+                    earlier.merge(content);
+                    earlier
+                }
+                None => content,
+            };
+            match entry.span {
+                Some(mut span) => {
+                    let content_draft = merged.clone().into_draft();
+                    if content_draft.has_output() {
+                        self.counters.joined += 1;
+                        span.fill_from(content_draft);
+                        return interaction(span, tickets);
+                    }
+                    self.put_until(key, Some(span), Some(merged), tickets, entry.due.0, entry.drop_at);
+                }
+                None if merged.is_complete() => return interaction(merged.into_draft(), tickets),
+                None => self.put(key, None, Some(merged), tickets, now),
+            }
+            return None;
+        }
+        match self.settled.get(&key) {
+            Some(true) => return Some(Released::Redundant { tickets: vec![ticket] }),
+            Some(false) => {
+                self.counters.late += 1;
+                return Some(Released::Refused { tickets: vec![ticket], reason: LATE });
+            }
+            None => {}
+        }
+        if content.is_complete() {
+            return interaction(content.into_draft(), vec![ticket]);
+        }
+        if self.is_full(content.text_bytes()) {
+            self.counters.full += 1;
+            return Some(Released::Refused { tickets: vec![ticket], reason: FULL });
+        }
+        self.put(key, None, Some(content), vec![ticket], now);
+        None
+    }
+
+    /// What has waited long enough at `now`: spans go on as they are, whole conversations become interactions of their own, the
+    /// rest is refused. To be called whenever [`Joiner::next_due`] has passed.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Released<T>> {
+        while let Some((at, key)) = self.settled_order.front() {
+            if *at > now {
+                break;
+            }
+            self.settled.remove(key);
+            self.settled_order.pop_front();
+        }
+        self.expecting.retain(|_, last| now.since(*last) <= EXPECT_FOR);
+        let mut released = Vec::new();
+        while let Some((&(at, _), key)) = self.due.first_key_value() {
+            if at > now {
+                break;
+            }
+            let key = key.clone();
+            let Some(entry) = self.take(&key) else { continue };
+            released.extend(self.give_up(key, entry, Some(now)));
+        }
+        released
+    }
+
+    /// Everything that waits, for a shutdown: as if all had waited long enough.
+    pub fn drain(&mut self) -> Vec<Released<T>> {
+        let keys: Vec<Key> = self.due.values().cloned().collect();
+        let mut released = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(entry) = self.take(&key) {
+                released.extend(self.give_up(key, entry, None));
+            }
+        }
+        released
+    }
+
+    /// When [`Joiner::expire`] has something to do next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Says that an interaction is durable, with or without an answer, so that what comes about it later need not wait. To be called
+    /// after the enqueue of every span's draft; remembers nothing for projects that send no log content.
+    pub fn settled(&mut self, project: &ProjectName, id: &InteractionId, has_output: bool, now: Timestamp) {
+        if !self.expects_content(project, now) {
+            return;
+        }
+        let key = (project.clone(), id.clone());
+        match self.settled.get_mut(&key) {
+            Some(known) => *known |= has_output,
+            None => {
+                if self.settled_order.len() >= self.limits.entries_max
+                    && let Some((_, oldest)) = self.settled_order.pop_front()
+                {
+                    self.settled.remove(&oldest);
+                }
+                self.settled.insert(key.clone(), has_output);
+                self.settled_order.push_back((now.plus(self.limits.keep), key));
+            }
+        }
+    }
+
+    /// How many items wait, and how many bytes of text.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiting.len(), self.bytes)
+    }
+
+    /// What the joiner has seen so far.
+    pub fn counters(&self) -> JoinCounters {
+        self.counters
+    }
+
+    /// What becomes of an entry that has waited long enough; at a time, half a conversation goes back to wait without its tickets.
+    fn give_up(&mut self, key: Key, entry: Waiting<T>, now: Option<Timestamp>) -> Option<Released<T>> {
+        let (project, tickets) = (key.0.clone(), entry.tickets);
+        match (entry.span, entry.content) {
+            (Some(mut span), content) => {
+                self.counters.in_vain += 1;
+                if let Some(content) = content {
+                    span.fill_from(content.into_draft());
+                }
+                Some(Released::Interaction { project, draft: Box::new(span), tickets })
+            }
+            (None, Some(content)) if content.is_whole() => {
+                Some(Released::Interaction { project, draft: Box::new(content.into_draft()), tickets })
+            }
+            (None, Some(content)) => {
+                match now {
+                    Some(now) if now < entry.drop_at => self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at),
+                    _ => self.counters.orphaned += 1,
+                }
+                (!tickets.is_empty()).then_some(Released::Refused { tickets, reason: NO_SPAN })
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn is_full(&self, bytes: usize) -> bool {
+        self.waiting.len() >= self.limits.entries_max || self.bytes.saturating_add(bytes) > self.limits.bytes_max
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Waiting<T>> {
+        let entry = self.waiting.remove(key)?;
+        self.due.remove(&entry.due);
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        Some(entry)
+    }
+
+    fn put(&mut self, key: Key, span: Option<Draft>, content: Option<SpanContent>, tickets: Vec<T>, now: Timestamp) {
+        let wait = if span.is_some() { self.limits.span_wait } else { self.limits.content_wait };
+        self.put_until(key, span, content, tickets, now.plus(wait), now.plus(self.limits.keep));
+    }
+
+    fn put_until(
+        &mut self,
+        key: Key,
+        span: Option<Draft>,
+        content: Option<SpanContent>,
+        tickets: Vec<T>,
+        due: Timestamp,
+        drop_at: Timestamp,
+    ) {
+        let bytes = span.as_ref().map_or(0, Draft::text_bytes) + content.as_ref().map_or(0, SpanContent::text_bytes);
+        self.number += 1;
+        let due = (due, self.number);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.due.insert(due, key.clone());
+        self.waiting.insert(key, Waiting { span, content, tickets, bytes, due, drop_at });
+    }
+}
+
+#[cfg(test)]
+mod tests;
