@@ -187,7 +187,10 @@ impl Access {
         label: &str,
         now: Timestamp,
     ) -> Result<NewKey, StoreError> {
-        let random = |bytes| crate::secrets::random_hex(bytes).map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()));
+        let random = |bytes| {
+            crate::secrets::random_hex(bytes)
+                .map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()))
+        };
         let key = match given {
             Some(key) => key.to_owned(),
             None => format!("ak-{}", random(24)?),
@@ -198,7 +201,8 @@ impl Access {
             Some(id) => id,
             None => format!("key-{}", random(6)?),
         };
-        let stored = StoredKey { id: id.clone(), hash, project, scopes, label: label.to_owned(), created_at: now, revoked_at: None };
+        let stored =
+            StoredKey { id: id.clone(), hash, project, scopes, label: label.to_owned(), created_at: now, revoked_at: None };
         self.control.put_key(&stored).await?;
         self.reload().await?;
         Ok(NewKey { id, key })

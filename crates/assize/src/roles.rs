@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::control::{Control, Project, Scope};
+use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
 use assize_core::{Clock, ProjectName, SystemClock, TenantName};
@@ -21,6 +22,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::panel::{Panels, Providers};
 use crate::pipeline::score::Limits;
+use crate::pipeline::waiting::Waiting;
 use crate::pipeline::{Pipeline, fold, score};
 use crate::secrets::RootSecret;
 
@@ -87,7 +89,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started = clock.now();
     let stores = open_stores(&settings, &data).await?;
-    let secret = RootSecret::open(&data).map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
+    let secret = RootSecret::open(&data)
+        .map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
     let draw_key = secret.draw_key();
     let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max).await.map_err(text)?;
     let first_key = set_up(&access, &settings, bootstrap_key, clock.as_ref()).await?;
@@ -104,9 +107,12 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
     let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits));
+    let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
+    let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     let stop = CancellationToken::new();
     let server = Arc::new(Server {
         pipeline: Arc::clone(&pipeline),
+        waiting,
         results: stores.results,
         access: Arc::new(access),
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
@@ -122,6 +128,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
 }
 
 struct Stores {
+    parking: Arc<dyn Parking>,
     control: Arc<dyn Control>,
     results: Arc<dyn Results>,
     queue: Arc<dyn Queue>,
@@ -135,13 +142,20 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let results = assize_store::results::open(&url(&settings.store.results)).await.map_err(text)?;
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
-    Ok(Stores { control, results, queue })
+    let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, queue })
 }
 
 /// Projects of the configuration, and the first key.
-async fn set_up(access: &Access, settings: &Settings, bootstrap_key: Option<String>, clock: &dyn Clock) -> Result<Option<NewKey>, String> {
+async fn set_up(
+    access: &Access,
+    settings: &Settings,
+    bootstrap_key: Option<String>,
+    clock: &dyn Clock,
+) -> Result<Option<NewKey>, String> {
     let default = ProjectName::new("default").map_err(text)?;
-    let mut projects: Vec<(ProjectName, Option<TenantName>)> = settings.project.iter().map(|spec| (spec.name.clone(), spec.tenant.clone())).collect();
+    let mut projects: Vec<(ProjectName, Option<TenantName>)> =
+        settings.project.iter().map(|spec| (spec.name.clone(), spec.tenant.clone())).collect();
     if !projects.iter().any(|(name, _)| name == &default) {
         projects.push((default.clone(), None));
     }
@@ -155,7 +169,8 @@ async fn set_up(access: &Access, settings: &Settings, bootstrap_key: Option<Stri
     }
     let made = given.is_none();
     let scopes = vec![Scope::Ingest, Scope::Read, Scope::Admin];
-    let key = access.create_key(given.as_deref().map(str::trim), default, scopes, "first key", clock.now()).await.map_err(text)?;
+    let key =
+        access.create_key(given.as_deref().map(str::trim), default, scopes, "first key", clock.now()).await.map_err(text)?;
     Ok(made.then_some(key))
 }
 
@@ -168,6 +183,10 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+        }
+        if roles.ingest {
+            let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));
+            self.tasks.spawn(async move { waiting.run(&pipeline, &stop).await });
         }
         let days = self.server.settings.store.duplicate_days;
         let horizon = Duration::from_secs(u64::from(days) * 86_400);
@@ -218,7 +237,9 @@ impl Running {
 
 async fn bind(address: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("{address} is in use: is another Assize running? Choose another address with --listen"),
+        std::io::ErrorKind::AddrInUse => {
+            format!("{address} is in use: is another Assize running? Choose another address with --listen")
+        }
         _ => format!("cannot listen on {address}: {error}"),
     })
 }

@@ -123,7 +123,12 @@ mod tests {
         for local in ["http://127.0.0.1:8400/v1", "http://localhost/v1", "http://[::1]:80/v1", "http://127.9.9.9"] {
             assert!(is_local(local), "{local}");
         }
-        for remote in ["https://api.openai.com/v1", "http://localhost.example.com/", "http://127.0.0.1.example.com/", "http://127.0.0.1@example.com"] {
+        for remote in [
+            "https://api.openai.com/v1",
+            "http://localhost.example.com/",
+            "http://127.0.0.1.example.com/",
+            "http://127.0.0.1@example.com",
+        ] {
             assert!(!is_local(remote), "{remote}");
         }
     }

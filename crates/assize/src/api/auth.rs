@@ -44,7 +44,9 @@ pub fn authorize(access: &Access, headers: &HeaderMap, scope: Scope, now: Timest
     let who = match headers.get(header::AUTHORIZATION) {
         Some(value) => {
             let Some(key) = value.to_str().ok().and_then(key_of) else {
-                return unauthorized("the Authorization header is not readable: send `Bearer KEY`, or Basic with the key as password");
+                return unauthorized(
+                    "the Authorization header is not readable: send `Bearer KEY`, or Basic with the key as password",
+                );
             };
             access.authenticate(&key)
         }

@@ -1,9 +1,9 @@
 //! Errors as the REST surface shows them: `{"error":{"code","message"}}`.
 
+use assize_core::{StoreError, StoreErrorKind};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use assize_core::{StoreError, StoreErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -106,12 +106,20 @@ impl From<ItemError> for ApiError {
 
 /// For paths that do not exist.
 pub async fn not_found(uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {}: /openapi.json lists what there is", uri.path()))
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at {}: /openapi.json lists what there is", uri.path()),
+    )
 }
 
 /// For methods that a path does not take.
 pub async fn method_not_allowed(uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{} does not take this method: /openapi.json lists what it takes", uri.path()))
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{} does not take this method: /openapi.json lists what it takes", uri.path()),
+    )
 }
 
 /// For a defect of our own: the request fails, the server goes on.

@@ -114,7 +114,11 @@ impl EstimateView {
 
 /// Estimate how often a metric's question is answered by yes.
 #[utoipa::path(get, path = "/v1/estimates", tag = "results", params(EstimateParams), responses((status = 200, body = EstimatesBody), (status = 400, body = ErrorBody)))]
-pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(params): Params<EstimateParams>) -> Result<Json<EstimatesBody>, ApiError> {
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Params(params): Params<EstimateParams>,
+) -> Result<Json<EstimatesBody>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
     let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
     let metric = metric(&params.metric)?;
@@ -135,7 +139,8 @@ pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(para
             format!("metric: there is no metric {:?}; there are {}", query.metric.as_str(), names.join(", ")),
         ));
     }
-    let description = configured.map_or_else(|| "interactions with an answer".to_owned(), |metric| population(metric, &panel.policy.sampling));
+    let description =
+        configured.map_or_else(|| "interactions with an answer".to_owned(), |metric| population(metric, &panel.policy.sampling));
     let groups = groups.into_iter().map(|group| EstimateView::new(named(group, &query.group_by), level, &description)).collect();
     Ok(Json(EstimatesBody { metric: query.metric.to_string(), from: from.to_rfc3339(), to: to.to_rfc3339(), groups }))
 }
@@ -158,7 +163,10 @@ fn group_by(text: Option<&str>, declared: &[Dimension]) -> Result<GroupBy, ApiEr
             Ok(dimension) if declared.contains(&dimension) => Ok(GroupBy::Dimension(dimension)),
             Ok(dimension) => {
                 let declared: Vec<String> = declared.iter().map(ToString::to_string).collect();
-                Err(invalid("group_by", format!("{dimension} does not roll up: declare it in report.dimensions (declared: {})", declared.join(", "))))
+                Err(invalid(
+                    "group_by",
+                    format!("{dimension} does not roll up: declare it in report.dimensions (declared: {})", declared.join(", ")),
+                ))
             }
             Err(error) => Err(invalid("group_by", format!("{error}, hour or day"))),
         },

@@ -26,9 +26,13 @@ pub async fn counters(State(server): State<Arc<Server>>) -> Response {
     let mut text = server.pipeline.counters.render();
     if let Ok(depth) = server.pipeline.queue.depth(server.clock().now()).await {
         let gauges = [("ready", depth.ready), ("delayed", depth.delayed), ("leased", depth.leased), ("dead", depth.dead)];
-        let lines: String = gauges.iter().map(|(state, count)| format!("assize_queue_items{{state=\"{state}\"}} {count}\n")).collect();
+        let lines: String =
+            gauges.iter().map(|(state, count)| format!("assize_queue_items{{state=\"{state}\"}} {count}\n")).collect();
         let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
-        text.insert_str(end, &format!("# HELP assize_queue_items Drawn items in the queue.\n# TYPE assize_queue_items gauge\n{lines}"));
+        text.insert_str(
+            end,
+            &format!("# HELP assize_queue_items Drawn items in the queue.\n# TYPE assize_queue_items gauge\n{lines}"),
+        );
     }
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -49,16 +49,60 @@ impl From<Receipt> for ReceiptBody {
     }
 }
 
+/// An interaction as it is sent. `input` and `output` are a string, or messages with role and content.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the JSON that `ingest::json` reads")]
+pub struct InteractionBody {
+    /// Unique within the project, 1 to 256 bytes; one is made where there is none. The same id within 7 days is a duplicate.
+    id: Option<String>,
+    /// The key's own project where not given.
+    project: Option<String>,
+    /// RFC 3339, or Unix seconds or milliseconds; believed within -7 days and +5 minutes.
+    time: Option<String>,
+    conversation_id: Option<String>,
+    model: Option<String>,
+    prompt_version: Option<String>,
+    environment: Option<String>,
+    system: Option<String>,
+    #[schema(value_type = Object)]
+    input: serde_json::Value,
+    #[schema(value_type = Object)]
+    output: serde_json::Value,
+    /// A string, strings, or objects with `content` or `text`.
+    #[schema(value_type = Option<Object>)]
+    context: Option<serde_json::Value>,
+    /// The right answer, where it is known.
+    reference: Option<String>,
+    /// At most 64.
+    tags: Option<std::collections::BTreeMap<String, String>>,
+    usage: Option<UsageBody>,
+}
+
+/// The tokens that the application paid for.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the JSON that `ingest::json` reads")]
+pub struct UsageBody {
+    /// Cached ones included.
+    input_tokens: u64,
+    output_tokens: u64,
+    cached_input_tokens: Option<u64>,
+}
+
 /// Send interactions: one object, an array, or NDJSON. Answered when every accepted item is on disk.
-#[utoipa::path(post, path = "/v1/interactions", tag = "ingest", request_body = crate::ingest::schema::InteractionBody,
+#[utoipa::path(post, path = "/v1/interactions", tag = "ingest", request_body = InteractionBody,
     responses((status = 202, body = ReceiptBody), (status = 400, body = ReceiptBody, description = "nothing was accepted; a body that cannot be read is answered with an error"),
         (status = 401, body = ErrorBody), (status = 413, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub async fn create(State(server): State<Arc<Server>>, Sender(who): Sender, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub async fn create(
+    State(server): State<Arc<Server>>,
+    Sender(who): Sender,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let _place = receive::admit(&server)?;
     let body = receive::body(&server, &headers, body).await?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let decoded = ingest::interactions(&body, content_type).inspect_err(|error| server.pipeline.counters.refuse(error.code))?;
-    let receipt = accept(&server.pipeline, &who, decoded).await?;
+    let decoded = ingest::json::decode(&body, content_type).inspect_err(|error| server.pipeline.counters.refuse(error.code))?;
+    let receipt = accept(&server.pipeline, &who, decoded.items).await?;
     let status = if receipt.accepted + receipt.duplicate > 0 { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
     Ok((status, Json(ReceiptBody::from(receipt))).into_response())
 }
@@ -156,7 +200,8 @@ pub async fn show(
 
 /// The record of `id`, or 404.
 pub async fn find(server: &Server, project: &ProjectName, id: &str) -> Result<InteractionRecord, ApiError> {
-    let parsed = assize_core::InteractionId::new(id).map_err(|error| ApiError::bad_request("invalid_parameter", error.to_string()))?;
+    let parsed =
+        assize_core::InteractionId::new(id).map_err(|error| ApiError::bad_request("invalid_parameter", error.to_string()))?;
     let missing = || {
         let message = format!("project {project} has accepted no interaction {id:?} (an acknowledged one shows within a second)");
         ApiError::new(StatusCode::NOT_FOUND, "unknown_interaction", message)
@@ -208,8 +253,11 @@ impl From<InteractionRecord> for InteractionView {
 impl From<MetricRecord> for MetricView {
     fn from(record: MetricRecord) -> Self {
         let decision = record.decision;
-        let called = record.verdicts.iter().rev().find(|verdict| verdict.version == decision.reference).map(|verdict| verdict.score);
-        let free = matches!(decision.state, DecisionState::Closed(assize_core::Outcome::Judged, _)).then(|| decision.free_score()).flatten();
+        let called =
+            record.verdicts.iter().rev().find(|verdict| verdict.version == decision.reference).map(|verdict| verdict.score);
+        let free = matches!(decision.state, DecisionState::Closed(assize_core::Outcome::Judged, _))
+            .then(|| decision.free_score())
+            .flatten();
         Self {
             metric: decision.metric.to_string(),
             outcome: record.outcome.map_or("pending", |outcome| outcome.as_str()).to_owned(),
@@ -217,7 +265,11 @@ impl From<MetricRecord> for MetricView {
             probability: decision.probability,
             score: called.or(free),
             judge_version: decision.reference.to_string(),
-            free_scores: decision.scores.into_iter().map(|tier| FreeScore { judge: tier.judge.to_string(), score: tier.score, reason: tier.reason }).collect(),
+            free_scores: decision
+                .scores
+                .into_iter()
+                .map(|tier| FreeScore { judge: tier.judge.to_string(), score: tier.score, reason: tier.reason })
+                .collect(),
             verdicts: record.verdicts.into_iter().map(VerdictBody::from).collect(),
             calls: record.calls.into_iter().map(CallView::from).collect(),
         }

@@ -115,7 +115,11 @@ pub async fn create_project(
 
 /// List a project's keys.
 #[utoipa::path(get, path = "/v1/projects/{project}/keys", tag = "control", params(("project" = String, Path)), responses((status = 200, body = KeysBody)))]
-pub async fn list(State(server): State<Arc<Server>>, Admin(who): Admin, Path(name): Path<String>) -> Result<Json<KeysBody>, ApiError> {
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    Admin(who): Admin,
+    Path(name): Path<String>,
+) -> Result<Json<KeysBody>, ApiError> {
     let project = who.project_named(&name)?;
     let keys = server.access.keys().await?.into_iter().filter(|key| key.project == project);
     Ok(Json(KeysBody { keys: keys.map(KeyView::from).collect() }))
@@ -144,7 +148,11 @@ pub async fn create(
 /// Revoke a key: it stops to count at once.
 #[utoipa::path(delete, path = "/v1/projects/{project}/keys/{id}", tag = "control", params(("project" = String, Path), ("id" = String, Path)),
     responses((status = 204), (status = 404, body = ErrorBody)))]
-pub async fn revoke(State(server): State<Arc<Server>>, Admin(who): Admin, Path((name, id)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+pub async fn revoke(
+    State(server): State<Arc<Server>>,
+    Admin(who): Admin,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
     let project = who.project_named(&name)?;
     let known = server.access.keys().await?.iter().any(|key| key.id == id && key.project == project);
     if known && server.access.revoke_key(&id, server.clock().now()).await? {

@@ -29,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::config::Settings;
 use crate::pipeline::Pipeline;
+use crate::pipeline::waiting::Waiting;
 
 /// What every handler works with.
 pub struct Server {
     pub pipeline: Arc<Pipeline>,
+    pub waiting: Arc<Waiting>,
     pub results: Arc<dyn Results>,
     pub access: Arc<Access>,
     pub settings: Arc<Settings>,
@@ -88,8 +90,11 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/projects/{project}/keys/{id}", axum::routing::delete(keys::revoke))
             .merge(pages::router());
     }
-    let router = router.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(Arc::clone(&server));
+    let router =
+        router.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(Arc::clone(&server));
     let router = if surfaces.ingest { router.merge(grpc::router(server)) } else { router };
     // Bodies are bounded where they are read, after the key was checked.
-    router.layer(axum::extract::DefaultBodyLimit::disable()).layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
+    router
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
 }

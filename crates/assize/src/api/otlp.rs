@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use assize_core::control::Scope;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use assize_core::control::Scope;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
@@ -41,7 +41,9 @@ impl Encoding {
 
     fn respond(self, status: StatusCode, message: &(impl Message + Serialize)) -> Response {
         match self {
-            Self::Protobuf => (status, [(header::CONTENT_TYPE, "application/x-protobuf")], message.encode_to_vec()).into_response(),
+            Self::Protobuf => {
+                (status, [(header::CONTENT_TYPE, "application/x-protobuf")], message.encode_to_vec()).into_response()
+            }
             Self::Json => (status, axum::Json(message)).into_response(),
         }
     }
@@ -131,7 +133,8 @@ pub async fn receive_traces(server: &Server, who: &Principal, traces: Traces) ->
     server.pipeline.counters.ignore_spans(traces.ignored);
     let receipt = server.waiting.spans(&server.pipeline, who, traces.drafts).await?;
     let refused = refused(&traces.refused, &receipt.rejected);
-    let partial_success = refused.map(|(rejected_spans, error_message)| ExportTracePartialSuccess { rejected_spans, error_message });
+    let partial_success =
+        refused.map(|(rejected_spans, error_message)| ExportTracePartialSuccess { rejected_spans, error_message });
     Ok(ExportTraceServiceResponse { partial_success })
 }
 
@@ -139,7 +142,8 @@ pub async fn receive_traces(server: &Server, who: &Principal, traces: Traces) ->
 pub async fn receive_logs(server: &Server, who: &Principal, logs: Logs) -> Result<ExportLogsServiceResponse, ApiError> {
     let receipt = server.waiting.contents(&server.pipeline, who, logs.contents).await?;
     let refused = refused(&logs.refused, &receipt.rejected);
-    let partial_success = refused.map(|(rejected_log_records, error_message)| ExportLogsPartialSuccess { rejected_log_records, error_message });
+    let partial_success =
+        refused.map(|(rejected_log_records, error_message)| ExportLogsPartialSuccess { rejected_log_records, error_message });
     Ok(ExportLogsServiceResponse { partial_success })
 }
 

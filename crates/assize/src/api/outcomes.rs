@@ -47,7 +47,11 @@ pub struct OutcomeView {
 
 /// Count outcomes by metric: accepted interactions are all accounted for.
 #[utoipa::path(get, path = "/v1/outcomes", tag = "results", params(OutcomeParams), responses((status = 200, body = OutcomesBody), (status = 400, body = ErrorBody)))]
-pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(params): Params<OutcomeParams>) -> Result<Json<OutcomesBody>, ApiError> {
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Params(params): Params<OutcomeParams>,
+) -> Result<Json<OutcomesBody>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
     let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
     Ok(Json(server.results.outcomes(&project, from, to).await?.into()))

@@ -32,7 +32,9 @@ pub fn invalid(name: &str, why: impl std::fmt::Display) -> ApiError {
 /// The range [from, to): RFC 3339, the last 7 days by default.
 pub fn range(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Timestamp, Timestamp), ApiError> {
     let parse = |name: &str, text: Option<&str>| match text {
-        Some(text) if !text.is_empty() => Timestamp::parse(&text.replace(' ', "+")).map(Some).map_err(|error| invalid(name, error)),
+        Some(text) if !text.is_empty() => {
+            Timestamp::parse(&text.replace(' ', "+")).map(Some).map_err(|error| invalid(name, error))
+        }
         _ => Ok(None),
     };
     // An interaction may claim to be up to five minutes ahead: the default range reaches over it.
@@ -93,7 +95,10 @@ impl ListParams {
             project,
             metric: given(&self.metric).map(|name| metric(&name)).transpose()?,
             judge: given(&self.judge).map(|name| JudgeName::new(&name)).transpose().map_err(|error| invalid("judge", error))?,
-            outcome: given(&self.outcome).map(|text| text.parse::<Outcome>()).transpose().map_err(|error| invalid("outcome", error))?,
+            outcome: given(&self.outcome)
+                .map(|text| text.parse::<Outcome>())
+                .transpose()
+                .map_err(|error| invalid("outcome", error))?,
             dimension: given(&self.model).map(|model| (Dimension::Model, model)),
             from: time("from", &self.from)?,
             to: time("to", &self.to)?,

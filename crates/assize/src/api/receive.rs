@@ -19,7 +19,11 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn admit(server: &Server) -> Result<OwnedSemaphorePermit, ApiError> {
     Arc::clone(&server.requests).try_acquire_owned().map_err(|_| {
         server.pipeline.counters.refuse("overloaded");
-        ApiError::unavailable("overloaded", "too many requests at once; send this one again later", super::overload::retry_after())
+        ApiError::unavailable(
+            "overloaded",
+            "too many requests at once; send this one again later",
+            super::overload::retry_after(),
+        )
     })
 }
 
@@ -31,7 +35,8 @@ pub async fn body(server: &Server, headers: &HeaderMap, body: Body) -> Result<By
 async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let limit = server.settings.ingest.body_bytes_max;
     let too_large = || {
-        let message = format!("the body is larger than {limit} bytes: send fewer items at a time, or raise ingest.body_bytes_max");
+        let message =
+            format!("the body is larger than {limit} bytes: send fewer items at a time, or raise ingest.body_bytes_max");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -40,7 +45,9 @@ async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Bytes,
     }
     let collected = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, limit).collect()).await;
     let bytes = match collected {
-        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive within 30 seconds")),
+        Err(_) => {
+            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive within 30 seconds"));
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
         Ok(Err(_)) => return Err(ApiError::bad_request("body_cut_short", "the body broke off before its end")),
         Ok(Ok(collected)) => collected.to_bytes(),

@@ -69,7 +69,11 @@ impl SpendView {
 
 /// Sum up what judging cost.
 #[utoipa::path(get, path = "/v1/spend", tag = "results", params(SpendParams), responses((status = 200, body = SpendBody), (status = 400, body = ErrorBody)))]
-pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(params): Params<SpendParams>) -> Result<Json<SpendBody>, ApiError> {
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Params(params): Params<SpendParams>,
+) -> Result<Json<SpendBody>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
     let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
     let by = match params.group_by.as_deref() {

@@ -82,7 +82,11 @@ pub struct VerdictPage {
 
 /// List verdicts, newest first.
 #[utoipa::path(get, path = "/v1/verdicts", tag = "results", params(ListParams), responses((status = 200, body = VerdictPage), (status = 400, body = ErrorBody)))]
-pub async fn list(State(server): State<Arc<Server>>, reader: Reader, Params(params): Params<ListParams>) -> Result<Json<VerdictPage>, ApiError> {
+pub async fn list(
+    State(server): State<Arc<Server>>,
+    reader: Reader,
+    Params(params): Params<ListParams>,
+) -> Result<Json<VerdictPage>, ApiError> {
     let filter = params.filter(reader.project(params.project.as_deref())?)?;
     let page = server.results.verdicts(&filter).await?;
     Ok(Json(VerdictPage { verdicts: page.items.into_iter().map(VerdictView::from).collect(), next: page.next }))

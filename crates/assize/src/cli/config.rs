@@ -55,8 +55,17 @@ fn check(file: &File) -> Result<Ending, String> {
     for metric in &panel.policy.metrics {
         let cascade: Vec<String> = metric.cascade.iter().map(|tier| tier.judge.to_string()).collect();
         let sampling = metric.sampling.as_ref().unwrap_or(&panel.policy.sampling);
-        let rate = if metric.is_free() { "every interaction".to_owned() } else { format!("{} % of interactions", sampling.rate * 100.0) };
-        say::line(&format!("{}: {} ({rate} by {})", metric.name, cascade.join(" -> "), cascade.last().map_or("", String::as_str)))?;
+        let rate = if metric.is_free() {
+            "every interaction".to_owned()
+        } else {
+            format!("{} % of interactions", sampling.rate * 100.0)
+        };
+        say::line(&format!(
+            "{}: {} ({rate} by {})",
+            metric.name,
+            cascade.join(" -> "),
+            cascade.last().map_or("", String::as_str)
+        ))?;
     }
     eprintln!("the configuration is valid");
     Ok(Ending::Done)

@@ -75,8 +75,12 @@ impl Demo {
                 say::line(&table(&summary))?;
             }
             if !self.once {
-                let session = new_session(&running.server.access, &client.key_id()?, SystemClock.now(), Duration::from_secs(3_600));
-                eprintln!("\ndashboard: http://{}/login?session={session}\nAPI key for this demonstration: {key}\nCtrl-C ends it", running.address);
+                let session =
+                    new_session(&running.server.access, &client.key_id()?, SystemClock.now(), Duration::from_secs(3_600));
+                eprintln!(
+                    "\ndashboard: http://{}/login?session={session}\nAPI key for this demonstration: {key}\nCtrl-C ends it",
+                    running.address
+                );
                 tokio::select! {
                     () = stop_signal() => {}
                     error = client.trickle(), if simulated => return Err(error),
@@ -144,7 +148,8 @@ impl<'a> Demonstration<'a> {
     }
 
     async fn send(&self, batch: &[Value]) -> Result<(), String> {
-        let request = self.client.post(format!("http://{}/v1/interactions", self.running.address)).bearer_auth(self.key).json(batch);
+        let request =
+            self.client.post(format!("http://{}/v1/interactions", self.running.address)).bearer_auth(self.key).json(batch);
         let response = request.send().await.map_err(|error| error.to_string())?;
         let status = response.status();
         let answer: Value = response.json().await.map_err(|error| error.to_string())?;
@@ -169,7 +174,9 @@ impl<'a> Demonstration<'a> {
         // Of every round one after another, so that each project shows over the whole time.
         let order = (0..total).map(|at| (at, at * 97 % total.max(1)));
         for (at, pick) in order {
-            let (Some(conversation), round) = (conversations.get(pick % conversations.len()), pick / conversations.len()) else { continue };
+            let (Some(conversation), round) = (conversations.get(pick % conversations.len()), pick / conversations.len()) else {
+                continue;
+            };
             let time = now.minus(Duration::from_millis(step * (total - at) as u64));
             batch.push(at_time(conversation, round, time));
             if batch.len() == BATCH || at + 1 == total {
@@ -209,7 +216,8 @@ impl<'a> Demonstration<'a> {
             let outcomes = self.get(&format!("/v1/outcomes?project={project}")).await?;
             let accepted = outcomes["accepted"].as_u64().unwrap_or(0);
             let counts = outcomes["outcomes"].as_array().cloned().unwrap_or_default();
-            let waiting: u64 = counts.iter().filter(|count| count["outcome"] == "pending").filter_map(|count| count["count"].as_u64()).sum();
+            let waiting: u64 =
+                counts.iter().filter(|count| count["outcome"] == "pending").filter_map(|count| count["count"].as_u64()).sum();
             // What was acknowledged and is not folded in yet is on its way too.
             pending += if accepted == 0 { 1 } else { waiting };
         }
@@ -237,13 +245,17 @@ impl<'a> Demonstration<'a> {
             projects.insert(project, Value::Object(rates));
         }
         let pending = self.pending().await?;
-        Ok(json!({ "interactions": accepted, "projects": projects, "calls": calls, "cost_usd": cost, "simulated": simulated, "pending": pending }))
+        Ok(
+            json!({ "interactions": accepted, "projects": projects, "calls": calls, "cost_usd": cost, "simulated": simulated, "pending": pending }),
+        )
     }
 }
 
 fn conversations() -> Result<Vec<Value>, String> {
     let lines = CONVERSATIONS.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| serde_json::from_str(line).map_err(|error| format!("a bundled conversation is not readable: {error}"))).collect()
+    lines
+        .map(|line| serde_json::from_str(line).map_err(|error| format!("a bundled conversation is not readable: {error}")))
+        .collect()
 }
 
 fn at_time(conversation: &Value, round: usize, time: Timestamp) -> Value {

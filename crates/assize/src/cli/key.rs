@@ -61,7 +61,10 @@ impl Key {
                     say::json(&answer)?;
                 } else {
                     say::line(answer["key"].as_str().unwrap_or_default())?;
-                    eprintln!("this is the only time that the key is shown; its id is {}", answer["id"].as_str().unwrap_or_default());
+                    eprintln!(
+                        "this is the only time that the key is shown; its id is {}",
+                        answer["id"].as_str().unwrap_or_default()
+                    );
                 }
             }
             KeyCommand::List { remote, json } => {

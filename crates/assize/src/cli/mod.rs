@@ -52,6 +52,7 @@ pub enum Ending {
 
 /// Runs what the arguments ask for. 0 for done, 1 for a threshold that failed, 2 for an error.
 pub fn run(cli: Cli) -> ExitCode {
+    assize_judge::providers::install_tls();
     let ending = match cli.command {
         Command::Demo(command) => command.run(),
         Command::Up(command) => command.run(),

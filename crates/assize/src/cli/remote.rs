@@ -24,12 +24,11 @@ impl Remote {
         let Some(key) = &self.key else {
             return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
         };
-        assize_judge::install_tls();
-        let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let mut request = Client::new().request(method, &url).bearer_auth(key);
+        let mut url = format!("{}{path}", self.url.trim_end_matches('/'));
         if let Some(project) = &self.project {
-            request = request.query(&[("project", project)]);
+            url.push_str(&format!("?project={}", segment(project)));
         }
+        let mut request = Client::new().request(method, &url).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -51,6 +50,12 @@ impl Remote {
 
 /// One segment of a path, percent-encoded.
 pub fn segment(text: &str) -> String {
-    let encode = |byte: u8| if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
     text.bytes().map(encode).collect()
 }

@@ -59,7 +59,9 @@ impl Serve {
 fn run(place: Place, roles: Roles) -> Result<Ending, String> {
     let mut settings = load::load(place.config.as_deref()).map_err(|error| error.to_string())?;
     if place.config.is_none() && standin::simulate_if_keyless(&mut settings) {
-        tracing::warn!("OPENAI_API_KEY is not set: verdicts are SIMULATED and marked so; set it, or name a configuration with --config");
+        tracing::warn!(
+            "OPENAI_API_KEY is not set: verdicts are SIMULATED and marked so; set it, or name a configuration with --config"
+        );
     }
     if let Some(listen) = place.listen {
         settings.server.listen = listen;

@@ -8,7 +8,9 @@ use super::remote::{Remote, segment};
 use super::{Ending, runtime, say};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  assize why order-1042\n  assize why 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7 --json")]
+#[command(
+    after_help = "Examples:\n  assize why order-1042\n  assize why 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7 --json"
+)]
 pub struct Why {
     /// The interaction's id; for a span TRACE-SPAN in hexadecimal digits
     id: String,
@@ -38,7 +40,9 @@ fn tell(answer: &Value) -> String {
     for metric in answer["metrics"].as_array().into_iter().flatten() {
         lines.push(format!("{}: {}", text(metric, "metric"), story(metric)));
         for free in metric["free_scores"].as_array().into_iter().flatten() {
-            let found = Some(text(free, "reason")).filter(|reason| !reason.is_empty()).map_or(String::new(), |reason| format!(", {reason}"));
+            let found = Some(text(free, "reason"))
+                .filter(|reason| !reason.is_empty())
+                .map_or(String::new(), |reason| format!(", {reason}"));
             lines.push(format!("  {} says {}{found}", text(free, "judge"), free["score"]));
         }
         for verdict in metric["verdicts"].as_array().into_iter().flatten() {

@@ -110,7 +110,11 @@ fn entries<T: DeserializeOwned>(list: &str, (text, tables): (&str, Vec<Spanned<t
 }
 
 fn locate(text: &str, error: &toml::de::Error) -> ConfigError {
-    ConfigError { path: None, line: error.span().map(|span| line_at(text, span.start)), message: error.message().trim().to_owned() }
+    ConfigError {
+        path: None,
+        line: error.span().map(|span| line_at(text, span.start)),
+        message: error.message().trim().to_owned(),
+    }
 }
 
 fn line_at(text: &str, at: usize) -> usize {

@@ -54,7 +54,13 @@ impl PolicySpec {
             settings.judge.iter().filter(|judge| used.contains(&CascadeEntry::Judge(judge.name.clone()))).cloned().collect();
         let called: HashSet<&ProviderName> = judges.iter().filter_map(provider_of).collect();
         let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
-        Ok(Self { metrics, judges, providers, sampling: settings.sampling.0.clone(), dimensions: settings.report.dimensions.clone() })
+        Ok(Self {
+            metrics,
+            judges,
+            providers,
+            sampling: settings.sampling.0.clone(),
+            dimensions: settings.report.dimensions.clone(),
+        })
     }
 
     /// The judge of this name.
@@ -66,7 +72,9 @@ impl PolicySpec {
 fn check_report(settings: &Settings) -> Result<(), ConfigError> {
     let level = settings.report.level;
     if !(level > 0.0 && level < 1.0) {
-        return Err(ConfigError::new(format!("[report] level = {level} is not a level: use a number between 0 and 1, such as 0.95")));
+        return Err(ConfigError::new(format!(
+            "[report] level = {level} is not a level: use a number between 0 and 1, such as 0.95"
+        )));
     }
     if settings.report.dimensions.len() > 8 {
         return Err(ConfigError::new("[report] dimensions names more than 8: every one multiplies the rollups, so choose"));
@@ -106,12 +114,18 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
         match entry {
             CascadeEntry::BuiltinRules(name) => {
                 if metrics::builtin(name.as_str()).is_none_or(|builtin| builtin.rules().is_none()) {
-                    return Err(wrong(format!("`cascade` names \"builtin:{name}\", but there are no built-in rules of that name: use one of {}", with_rules())));
+                    return Err(wrong(format!(
+                        "`cascade` names \"builtin:{name}\", but there are no built-in rules of that name: use one of {}",
+                        with_rules()
+                    )));
                 }
             }
             CascadeEntry::Judge(name) => {
                 let judge = settings.judge.iter().find(|judge| &judge.name == name).ok_or_else(|| {
-                    wrong(format!("`cascade` names the judge {name:?}, which is not configured: add a [[judge]] with name = {name:?}", name = name.as_str()))
+                    wrong(format!(
+                        "`cascade` names the judge {name:?}, which is not configured: add a [[judge]] with name = {name:?}",
+                        name = name.as_str()
+                    ))
                 })?;
                 if let JudgeKind::Chat(chat) = &judge.kind {
                     if !settings.provider.iter().any(|provider| provider.name == chat.provider) {
@@ -123,7 +137,10 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
                     }
                     chats.push((name, chat));
                 } else if !chats.is_empty() {
-                    return Err(wrong(format!("`cascade` has the free judge {:?} after a paid one: put free judges first", name.as_str())));
+                    return Err(wrong(format!(
+                        "`cascade` has the free judge {:?} after a paid one: put free judges first",
+                        name.as_str()
+                    )));
                 }
             }
         }
@@ -163,9 +180,9 @@ fn question(metric: &MetricSpec, chats: &[(&JudgeName, &assize_judge::spec::Chat
 }
 
 fn all_names() -> String {
-    metrics::all().iter().map(|builtin| builtin.name()).collect::<Vec<_>>().join(", ")
+    metrics::all().iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
 }
 
 fn with_rules() -> String {
-    metrics::all().iter().filter(|builtin| builtin.rules().is_some()).map(|builtin| builtin.name()).collect::<Vec<_>>().join(", ")
+    metrics::all().iter().filter(|builtin| builtin.rules().is_some()).map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
 }

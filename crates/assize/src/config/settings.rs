@@ -52,7 +52,7 @@ pub struct Ingest {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { body_bytes_max: 32 << 20, concurrent_requests_max: 256, items_per_second_max: 0, content_wait_seconds: 10 }
+        Self { body_bytes_max: 32 << 20, concurrent_requests_max: 256, items_per_second_max: 0, content_wait_seconds: 3 }
     }
 }
 
@@ -153,7 +153,7 @@ pub struct MetricSpec {
 }
 
 /// A judge in a cascade: a configured one, or the free rules of a built-in metric as `builtin:METRIC`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CascadeEntry {
     Judge(JudgeName),

@@ -129,9 +129,10 @@ fn is_message(json: &Json<'_>) -> bool {
         Some("function_call_output") => has("call_id"),
         Some("reasoning") => has("summary") || has("content") || has("encrypted_content"),
         Some("constructor") => matches!(json.get("kwargs"), Some(Json::Object(_))),
-        Some("human" | "ai" | "system" | "tool" | "HumanMessage" | "AIMessage" | "AIMessageChunk" | "SystemMessage" | "ToolMessage") => {
-            has("content") || has("data")
-        }
+        Some(
+            "human" | "ai" | "system" | "tool" | "HumanMessage" | "AIMessage" | "AIMessageChunk" | "SystemMessage"
+            | "ToolMessage",
+        ) => has("content") || has("data"),
         _ => false,
     }
 }
@@ -147,7 +148,8 @@ fn is_message_or_list(json: &Json<'_>) -> bool {
 fn envelope(json: &Json<'_>, side: Side) -> Option<&'static str> {
     let list = |key| matches!(json.get(key), Some(Json::List(_)));
     let text = |key| json.get(key).and_then(Json::as_text).is_some();
-    let starts = |key, test: fn(&Json<'_>) -> bool| matches!(json.get(key), Some(Json::List(items)) if items.first().is_some_and(test));
+    let starts =
+        |key, test: fn(&Json<'_>) -> bool| matches!(json.get(key), Some(Json::List(items)) if items.first().is_some_and(test));
     match side {
         Side::Input => {
             if starts("messages", is_message_or_list) {
@@ -166,7 +168,8 @@ fn envelope(json: &Json<'_>, side: Side) -> Option<&'static str> {
         }
         Side::Output => {
             if starts("choices", |choice| {
-                matches!(choice.get("message"), Some(Json::Object(_))) || choice.get("text").is_some_and(|text| text.as_text().is_some())
+                matches!(choice.get("message"), Some(Json::Object(_)))
+                    || choice.get("text").is_some_and(|text| text.as_text().is_some())
             }) {
                 Some("choices")
             } else if starts("candidates", |candidate| matches!(candidate.get("content"), Some(Json::Object(_)))) {
@@ -221,9 +224,15 @@ mod tests {
             (r#"{"system":"s","messages":[{"role":"user","content":[{"type":"text","text":"q"}]}]}"#, asked(Some("s"))),
             (r#"{"model":"m","instructions":"s","input":"q"}"#, asked(Some("s"))),
             (r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"q"}]}]}"#, asked(None)),
-            (r#"{"contents":[{"role":"user","parts":[{"text":"q"}]}],"systemInstruction":{"parts":[{"text":"s"}]}}"#, asked(Some("s"))),
+            (
+                r#"{"contents":[{"role":"user","parts":[{"text":"q"}]}],"systemInstruction":{"parts":[{"text":"s"}]}}"#,
+                asked(Some("s")),
+            ),
             (r#"{"model":"m","prompt":"q"}"#, asked(None)),
-            (r#"{"messages":[[{"lc":1,"type":"constructor","id":["x","HumanMessage"],"kwargs":{"content":"q","type":"human"}}]]}"#, asked(None)),
+            (
+                r#"{"messages":[[{"lc":1,"type":"constructor","id":["x","HumanMessage"],"kwargs":{"content":"q","type":"human"}}]]}"#,
+                asked(None),
+            ),
             (r#"[{"role":"user","content":"q"}]"#, asked(None)),
             (r#"{"prompts":["q"]}"#, asked(None)),
         ];
@@ -252,7 +261,15 @@ mod tests {
 
     #[test]
     fn json_of_the_models_own_stays_what_it_is() {
-        for own in [r#"{"answer":42}"#, r#"{"text":"a"}"#, r#"[1,2]"#, "[]", r#"{"role":"admin"}"#, r#"{"message":"hi"}"#, r#"{"output":[1]}"#] {
+        for own in [
+            r#"{"answer":42}"#,
+            r#"{"text":"a"}"#,
+            r#"[1,2]"#,
+            "[]",
+            r#"{"role":"admin"}"#,
+            r#"{"message":"hi"}"#,
+            r#"{"output":[1]}"#,
+        ] {
             for side in [Side::Input, Side::Output] {
                 assert_eq!(said(own, side), None, "{own}");
             }

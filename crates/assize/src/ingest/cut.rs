@@ -150,7 +150,9 @@ fn string_end(bytes: &[u8], start: usize) -> Result<usize, usize> {
                 let Some(escape) = bytes.get(at..at + length) else {
                     return Err(high_surrogate.unwrap_or(at));
                 };
-                let is_high = length == 6 && matches!(escape[2], b'd' | b'D') && matches!(escape[3], b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B');
+                let is_high = length == 6
+                    && matches!(escape[2], b'd' | b'D')
+                    && matches!(escape[3], b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B');
                 high_surrogate = (is_high && high_surrogate.is_none()).then_some(at);
                 at += length;
             }

@@ -126,9 +126,7 @@ impl Draft {
         fill(&mut self.system, other.system);
         fill(&mut self.reference, other.reference);
         fill(&mut self.usage, other.usage);
-        for (mine, theirs) in
-            [(&mut self.input, other.input), (&mut self.output, other.output)]
-        {
+        for (mine, theirs) in [(&mut self.input, other.input), (&mut self.output, other.output)] {
             if !says_something(mine) {
                 *mine = theirs;
             }
@@ -219,7 +217,8 @@ mod tests {
 
     #[test]
     fn filling_takes_what_is_missing_and_keeps_what_is_there() {
-        let mut span = Draft { model: Some("m".into()), flags: Flags { no_content: true, ..Flags::default() }, ..Draft::default() };
+        let mut span =
+            Draft { model: Some("m".into()), flags: Flags { no_content: true, ..Flags::default() }, ..Draft::default() };
         span.fill_from(Draft { model: Some("other".into()), system: Some("s".into()), ..draft() });
         assert_eq!(span.model.as_deref(), Some("m"));
         assert_eq!(span.system.as_deref(), Some("s"));

@@ -1,22 +1,20 @@
 //! Spans without text meet the text that came as log events.
 //!
 //! # How nothing that was acknowledged is lost
-//! Everything here is in memory, so nothing that waits here may have been acknowledged. Each item comes with a ticket: the caller's
-//! handle on the request that is still to be answered. A ticket comes out again together with what is to be done first:
-//! - [`Released::Interaction`]: enqueue the draft; when that is durable, its tickets may be acknowledged (and [`Joiner::settled`] be
-//!   told). A request is answered when all of its tickets have come out. If the process dies before, no acknowledgement was given
-//!   and the sender sends again.
-//! - [`Released::Redundant`]: the interaction is on record with its text; acknowledge.
-//! - [`Released::Refused`]: half a conversation whose span has not come in time, so that it is no interaction. Answer with partial
-//!   success, counting it as rejected. Its text stays for `keep` all the same, in case that the span comes later: a call may last
-//!   longer than any sender waits for an answer.
+//! Everything here is in memory, so whatever waits here must be on disk elsewhere before it is acknowledged. Each item comes with a
+//! ticket: the caller's name for its copy on disk. A ticket comes out again together with what is to be done before the copy may be
+//! forgotten:
+//! - [`Released::Interaction`]: enqueue the draft; when that is durable, forget the copies (and tell [`Joiner::settled`]).
+//! - [`Released::Redundant`]: the interaction is on record with its text.
+//! - [`Released::Refused`]: half a conversation whose span has not come in time, so that it is no interaction.
 //!
 //! Whatever describes a span has the id of the span, so that a second account of it, sent again after a lost answer or once as span
 //! and once as log event, is a duplicate to the queue and counts once.
 //!
 //! Waiting is the exception. Spans with an answer pass at once. So do log events that hold all of a call
 //! (`gen_ai.client.inference.operation.details` with question, answer and model): they are interactions of their own. A span
-//! without an answer waits only if its project has sent log content within the last hour; without that there is nothing to wait for.
+//! without an answer waits unless [`VAIN_MAX`] spans of its project have waited in vain since log content last came: then its sender
+//! does not send any.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -25,14 +23,16 @@ use assize_core::{InteractionId, ProjectName, Timestamp};
 
 use super::{Draft, SpanContent};
 
-/// For how long after its last log content the spans of a project wait for more.
-const EXPECT_FOR: Duration = Duration::from_secs(3_600);
+/// After so many spans of a project that waited in vain, its spans do not wait until log content comes again.
+const VAIN_MAX: u32 = 1_000;
+/// Of so many projects it is remembered how often their spans waited in vain.
+const PROJECTS_MAX: usize = 10_000;
 
 /// How long and how much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JoinLimits {
-    /// For how long a span without an answer waits for its content, and its acknowledgement with it. Exporters give up after 10
-    /// seconds unless told otherwise.
+    /// For how long a span without an answer waits for its content, and a conversation that is whole for its span. Exporters send
+    /// log records every second and spans every five, unless told otherwise, so that content is mostly there first.
     pub span_wait: Duration,
     /// For how long half a conversation waits for the rest before it is refused. Zero refuses at once and keeps the text.
     pub content_wait: Duration,
@@ -47,8 +47,8 @@ pub struct JoinLimits {
 impl Default for JoinLimits {
     fn default() -> Self {
         Self {
-            span_wait: Duration::from_secs(5),
-            content_wait: Duration::from_secs(5),
+            span_wait: Duration::from_secs(3),
+            content_wait: Duration::from_secs(600),
             keep: Duration::from_secs(600),
             entries_max: 20_000,
             bytes_max: 64 * 1024 * 1024,
@@ -118,7 +118,7 @@ pub struct Joiner<T> {
     due: BTreeMap<(Timestamp, u64), Key>,
     number: u64,
     bytes: usize,
-    expecting: HashMap<ProjectName, Timestamp>,
+    in_vain: HashMap<ProjectName, u32>,
     settled: HashMap<Key, bool>,
     settled_order: VecDeque<(Timestamp, Key)>,
     counters: JoinCounters,
@@ -137,7 +137,7 @@ impl<T> Joiner<T> {
             due: BTreeMap::new(),
             number: 0,
             bytes: 0,
-            expecting: HashMap::new(),
+            in_vain: HashMap::new(),
             settled: HashMap::new(),
             settled_order: VecDeque::new(),
             counters: JoinCounters::default(),
@@ -145,16 +145,25 @@ impl<T> Joiner<T> {
     }
 
     /// Whether spans of `project` that have no answer have reason to wait.
-    pub fn expects_content(&self, project: &ProjectName, now: Timestamp) -> bool {
-        self.expecting.get(project).is_some_and(|last| now.since(*last) <= EXPECT_FOR)
+    pub fn expects_content(&self, project: &ProjectName) -> bool {
+        self.in_vain.get(project).is_none_or(|spans| *spans < VAIN_MAX)
+    }
+
+    /// Whether the draft of a span has to go through here: it has no answer and reason to wait, or something waits for it.
+    pub fn concerns(&self, project: &ProjectName, draft: &Draft) -> bool {
+        let waits = !draft.has_output() && self.expects_content(project);
+        waits || (!self.waiting.is_empty() && draft.id.as_ref().is_some_and(|id| self.waits_for(project, id)))
+    }
+
+    /// Whether something waits under this id.
+    pub fn waits_for(&self, project: &ProjectName, id: &InteractionId) -> bool {
+        self.waiting.contains_key(&(project.clone(), id.clone()))
     }
 
     /// Takes the draft of a span. It comes back at once, joined with what waited for it, unless it has reason to wait.
     pub fn span(&mut self, project: &ProjectName, mut draft: Draft, ticket: T, now: Timestamp) -> Option<Released<T>> {
-        let interaction = |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
-        if !self.expects_content(project, now) {
-            return interaction(draft, vec![ticket]);
-        }
+        let interaction =
+            |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
         let Some(id) = draft.id.clone() else { return interaction(draft, vec![ticket]) };
         let key = (project.clone(), id);
         if let Some(mut entry) = self.take(&key) {
@@ -177,7 +186,7 @@ impl<T> Joiner<T> {
             self.put_until(key, Some(draft), None, tickets, entry.due.0, entry.drop_at);
             return None;
         }
-        if draft.has_output() || self.settled.contains_key(&key) {
+        if draft.has_output() || self.settled.contains_key(&key) || !self.expects_content(project) {
             return interaction(draft, vec![ticket]);
         }
         if self.is_full(draft.text_bytes()) {
@@ -190,9 +199,10 @@ impl<T> Joiner<T> {
 
     /// Takes what log events say about a span. It comes back at once if it is complete, or if its span waits for just that.
     pub fn content(&mut self, project: &ProjectName, content: SpanContent, ticket: T, now: Timestamp) -> Option<Released<T>> {
-        self.expecting.insert(project.clone(), now);
+        self.in_vain.remove(project);
         let key = (project.clone(), content.id.clone());
-        let interaction = |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
+        let interaction =
+            |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
         if let Some(entry) = self.take(&key) {
             let mut tickets = entry.tickets;
             tickets.push(ticket);
@@ -247,7 +257,6 @@ impl<T> Joiner<T> {
             self.settled.remove(key);
             self.settled_order.pop_front();
         }
-        self.expecting.retain(|_, last| now.since(*last) <= EXPECT_FOR);
         let mut released = Vec::new();
         while let Some((&(at, _), key)) = self.due.first_key_value() {
             if at > now {
@@ -278,9 +287,9 @@ impl<T> Joiner<T> {
     }
 
     /// Says that an interaction is durable, with or without an answer, so that what comes about it later need not wait. To be called
-    /// after the enqueue of every span's draft; remembers nothing for projects that send no log content.
+    /// after the enqueue of every draft that came out of here; remembers nothing for projects that send no log content.
     pub fn settled(&mut self, project: &ProjectName, id: &InteractionId, has_output: bool, now: Timestamp) {
-        if !self.expects_content(project, now) {
+        if !self.expects_content(project) {
             return;
         }
         let key = (project.clone(), id.clone());
@@ -314,6 +323,10 @@ impl<T> Joiner<T> {
         match (entry.span, entry.content) {
             (Some(mut span), content) => {
                 self.counters.in_vain += 1;
+                if self.in_vain.len() < PROJECTS_MAX || self.in_vain.contains_key(&project) {
+                    let spans = self.in_vain.entry(project.clone()).or_default();
+                    *spans = spans.saturating_add(1);
+                }
                 if let Some(content) = content {
                     span.fill_from(content.into_draft());
                 }
@@ -324,7 +337,9 @@ impl<T> Joiner<T> {
             }
             (None, Some(content)) => {
                 match now {
-                    Some(now) if now < entry.drop_at => self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at),
+                    Some(now) if now < entry.drop_at => {
+                        self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at)
+                    }
                     _ => self.counters.orphaned += 1,
                 }
                 (!tickets.is_empty()).then_some(Released::Refused { tickets, reason: NO_SPAN })
@@ -345,7 +360,8 @@ impl<T> Joiner<T> {
     }
 
     fn put(&mut self, key: Key, span: Option<Draft>, content: Option<SpanContent>, tickets: Vec<T>, now: Timestamp) {
-        let wait = if span.is_some() { self.limits.span_wait } else { self.limits.content_wait };
+        let soon = span.is_some() || content.as_ref().is_some_and(SpanContent::is_whole);
+        let wait = if soon { self.limits.span_wait } else { self.limits.content_wait };
         self.put_until(key, span, content, tickets, now.plus(wait), now.plus(self.limits.keep));
     }
 

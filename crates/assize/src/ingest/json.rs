@@ -25,7 +25,8 @@ pub struct ItemError {
 }
 
 impl ItemError {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error of `code`.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
@@ -107,7 +108,9 @@ fn lines(body: &[u8]) -> Result<Decoded, BodyError> {
         }
         items.push(match std::str::from_utf8(line) {
             Ok(line) => item(line),
-            Err(error) => Err(ItemError::new("invalid_json", format!("the line is not UTF-8 at its byte {}", error.valid_up_to()))),
+            Err(error) => {
+                Err(ItemError::new("invalid_json", format!("the line is not UTF-8 at its byte {}", error.valid_up_to())))
+            }
         });
     }
     Ok(Decoded { items })
@@ -140,16 +143,22 @@ fn array(body: &str) -> Result<Decoded, BodyError> {
     }
     let mut deserializer = serde_json::Deserializer::from_str(body);
     // Only the visitor's own error is one of data; all others are of syntax.
-    let items = (&mut deserializer).deserialize_seq(Items).map_err(|error| if error.is_data() { too_many() } else { invalid_json(&error) })?;
+    let items = (&mut deserializer)
+        .deserialize_seq(Items)
+        .map_err(|error| if error.is_data() { too_many() } else { invalid_json(&error) })?;
     deserializer.end().map_err(|error| invalid_json(&error))?;
     Ok(Decoded { items })
 }
 
 fn item(text: &str) -> Result<Draft, ItemError> {
-    let json = Json::parse(text).map_err(|error| ItemError::new("invalid_json", format!("the item is not valid JSON: {error}")))?;
+    let json =
+        Json::parse(text).map_err(|error| ItemError::new("invalid_json", format!("the item is not valid JSON: {error}")))?;
     let draft = fields::draft(json)?;
     if draft.text_bytes() > ITEM_TEXT_MAX {
-        return Err(ItemError::new("item_too_large", format!("the item holds more than {ITEM_TEXT_MAX} bytes of text: shorten it")));
+        return Err(ItemError::new(
+            "item_too_large",
+            format!("the item holds more than {ITEM_TEXT_MAX} bytes of text: shorten it"),
+        ));
     }
     Ok(draft)
 }

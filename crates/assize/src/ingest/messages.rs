@@ -209,7 +209,9 @@ impl<'m> MessageReader<'m> {
             }
             object @ Json::Object(_) => object,
             Json::Null => return Ok(()),
-            other if self.is_strict() => return Err(Fault::new(format!("is {}: a part is an object with type and text", other.kind()))),
+            other if self.is_strict() => {
+                return Err(Fault::new(format!("is {}: a part is an object with type and text", other.kind())));
+            }
             other => {
                 append(text, &other.into_text());
                 return Ok(());
@@ -230,11 +232,16 @@ impl<'m> MessageReader<'m> {
         }
         let kind = part.get("type").and_then(Json::as_text).unwrap_or("text").to_owned();
         match kind.as_str() {
-            "tool_call" | "tool_use" | "tool-call" | "function_call" | "server_tool_call" | "server_tool_use" | "custom_tool_call" => {
+            "tool_call" | "tool_use" | "tool-call" | "function_call" | "server_tool_call" | "server_tool_use"
+            | "custom_tool_call" => {
                 self.flush(text, role);
                 return self.tool_call(part);
             }
-            "tool_call_response" | "tool_result" | "tool-result" | "function_call_output" | "custom_tool_call_output"
+            "tool_call_response"
+            | "tool_result"
+            | "tool-result"
+            | "function_call_output"
+            | "custom_tool_call_output"
             | "server_tool_call_response" => {
                 self.flush(text, role);
                 self.tool_answer(part);
@@ -344,23 +351,59 @@ mod tests {
         let cases = [
             (r#""just text""#, said("user", "just text")),
             (r#"{"role":"assistant","content":"hi"}"#, said("assistant", "hi")),
-            (r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}},{"type":"input_text","text":"b"}]}"#, said("user", "a\n[image]\nb")),
+            (
+                r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}},{"type":"input_text","text":"b"}]}"#,
+                said("user", "a\n[image]\nb"),
+            ),
             (r#"{"role":"assistant","content":null,"refusal":"no"}"#, said("assistant", "no")),
-            (r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}"#, vec![called("f", r#"{"a":1}"#)]),
-            (r#"{"role":"assistant","content":"","function_call":{"name":"f","arguments":{"a":1}}}"#, vec![called("f", r#"{"a":1}"#)]),
+            (
+                r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}"#,
+                vec![called("f", r#"{"a":1}"#)],
+            ),
+            (
+                r#"{"role":"assistant","content":"","function_call":{"name":"f","arguments":{"a":1}}}"#,
+                vec![called("f", r#"{"a":1}"#)],
+            ),
             (r#"{"role":"tool","tool_call_id":"1","name":"f","content":"42"}"#, vec![answered(Some("f"), "42")]),
-            (r#"{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"text","content":"a"},{"type":"tool_call","id":"1","name":"f","arguments":{"x":[1]}}],"finish_reason":"tool_call"}"#, vec![("assistant", "a".into(), None), called("f", r#"{"x":[1]}"#)]),
-            (r#"{"role":"tool","parts":[{"type":"tool_call_response","id":"1","response":{"t":3}}]}"#, vec![answered(None, r#"{"t":3}"#)]),
+            (
+                r#"{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"text","content":"a"},{"type":"tool_call","id":"1","name":"f","arguments":{"x":[1]}}],"finish_reason":"tool_call"}"#,
+                vec![("assistant", "a".into(), None), called("f", r#"{"x":[1]}"#)],
+            ),
+            (
+                r#"{"role":"tool","parts":[{"type":"tool_call_response","id":"1","response":{"t":3}}]}"#,
+                vec![answered(None, r#"{"t":3}"#)],
+            ),
             (r#"{"role":"tool","parts":[{"type":"tool_call_response","id":"1","result":"old"}]}"#, vec![answered(None, "old")]),
-            (r#"{"role":"assistant","content":[{"type":"thinking","thinking":"x"},{"type":"text","text":"a"},{"type":"tool_use","id":"1","name":"f","input":{"q":"z"}}]}"#, vec![("assistant", "a".into(), None), called("f", r#"{"q":"z"}"#)]),
-            (r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"r"}]}]}"#, vec![answered(None, "r")]),
-            (r#"{"role":"model","parts":[{"text":"a"},{"functionCall":{"name":"f","args":{}}}]}"#, vec![("assistant", "a".into(), None), called("f", "{}")]),
-            (r#"{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"ok":true}}}]}"#, vec![answered(Some("f"), r#"{"ok":true}"#)]),
-            (r#"{"role":"assistant","content":[{"type":"tool-call","toolCallId":"1","toolName":"f","input":{}}]}"#, vec![called("f", "{}")]),
-            (r#"{"lc":1,"type":"constructor","id":["langchain","schema","messages","HumanMessage"],"kwargs":{"content":"q"}}"#, said("user", "q")),
+            (
+                r#"{"role":"assistant","content":[{"type":"thinking","thinking":"x"},{"type":"text","text":"a"},{"type":"tool_use","id":"1","name":"f","input":{"q":"z"}}]}"#,
+                vec![("assistant", "a".into(), None), called("f", r#"{"q":"z"}"#)],
+            ),
+            (
+                r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"r"}]}]}"#,
+                vec![answered(None, "r")],
+            ),
+            (
+                r#"{"role":"model","parts":[{"text":"a"},{"functionCall":{"name":"f","args":{}}}]}"#,
+                vec![("assistant", "a".into(), None), called("f", "{}")],
+            ),
+            (
+                r#"{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"ok":true}}}]}"#,
+                vec![answered(Some("f"), r#"{"ok":true}"#)],
+            ),
+            (
+                r#"{"role":"assistant","content":[{"type":"tool-call","toolCallId":"1","toolName":"f","input":{}}]}"#,
+                vec![called("f", "{}")],
+            ),
+            (
+                r#"{"lc":1,"type":"constructor","id":["langchain","schema","messages","HumanMessage"],"kwargs":{"content":"q"}}"#,
+                said("user", "q"),
+            ),
             (r#"{"type":"ai","data":{"content":"a"}}"#, said("assistant", "a")),
             (r#"{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"a"}}"#, said("assistant", "a")),
-            (r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"a","annotations":[]}]}"#, said("assistant", "a")),
+            (
+                r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"a","annotations":[]}]}"#,
+                said("assistant", "a"),
+            ),
             (r#"{"type":"function_call","name":"f","arguments":"{}","call_id":"1"}"#, vec![called("f", "{}")]),
             (r#"{"type":"function_call_output","call_id":"1","output":"42"}"#, vec![answered(None, "42")]),
             (r#"{"role":"narrator","content":"x"}"#, said("user", "x")),

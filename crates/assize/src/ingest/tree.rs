@@ -103,9 +103,9 @@ impl<'a> Json<'a> {
             Self::Number(number) => Json::Number(number),
             Self::Text(text) => Json::Text(Cow::Owned(text.into_owned())),
             Self::List(items) => Json::List(items.into_iter().map(Json::into_owned).collect()),
-            Self::Object(entries) => Json::Object(
-                entries.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect(),
-            ),
+            Self::Object(entries) => {
+                Json::Object(entries.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect())
+            }
         }
     }
 }
@@ -207,9 +207,35 @@ pub(crate) mod tests {
     /// Any JSON value, nested a little, with the keys that the readers look for.
     pub(crate) fn any_json() -> impl Strategy<Value = Json<'static>> {
         let keys = [
-            "role", "content", "parts", "type", "text", "message", "messages", "choices", "tool_calls", "function", "name",
-            "arguments", "input", "output", "kwargs", "data", "generations", "candidates", "contents", "id", "usage", "time", "tags",
-            "context", "model", "prompt", "project", "response", "result",
+            "role",
+            "content",
+            "parts",
+            "type",
+            "text",
+            "message",
+            "messages",
+            "choices",
+            "tool_calls",
+            "function",
+            "name",
+            "arguments",
+            "input",
+            "output",
+            "kwargs",
+            "data",
+            "generations",
+            "candidates",
+            "contents",
+            "id",
+            "usage",
+            "time",
+            "tags",
+            "context",
+            "model",
+            "prompt",
+            "project",
+            "response",
+            "result",
         ];
         let words = ["user", "assistant", "tool", "text", "tool_call", "message", "human", "image_url", "reasoning", ""];
         let leaf = prop_oneof![
@@ -222,10 +248,7 @@ pub(crate) mod tests {
             prop::sample::select(&words[..]).prop_map(|word| Json::Text(Cow::Borrowed(word))),
         ];
         leaf.prop_recursive(5, 40, 5, move |inner| {
-            let key = prop_oneof![
-                prop::sample::select(&keys[..]).prop_map(Cow::Borrowed),
-                "[a-z]{0,4}".prop_map(Cow::Owned),
-            ];
+            let key = prop_oneof![prop::sample::select(&keys[..]).prop_map(Cow::Borrowed), "[a-z]{0,4}".prop_map(Cow::Owned),];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Json::List),
                 prop::collection::vec((key, inner), 0..6).prop_map(Json::Object),

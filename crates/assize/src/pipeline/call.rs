@@ -44,7 +44,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 impl Gate {
     /// A gate with `concurrency` slots, of a provider that is tried `attempts` times before an item goes back to the queue.
     pub fn new(concurrency: usize, attempts: u32) -> Self {
-        Self { slots: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)), attempts: attempts.max(1), state: Mutex::default() }
+        Self {
+            slots: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            attempts: attempts.max(1),
+            state: Mutex::default(),
+        }
     }
 
     /// Until when the provider is paused, if it is.
@@ -88,7 +92,9 @@ pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interact
         pipeline.counters.call(&record);
         calls.push(record);
         match result {
-            Err(failure) if failure.kind.is_retryable() && attempt < seat.gate.attempts && wait <= WAIT_IN_HAND_MAX => sleep(wait).await,
+            Err(failure) if failure.kind.is_retryable() && attempt < seat.gate.attempts && wait <= WAIT_IN_HAND_MAX => {
+                sleep(wait).await
+            }
             result => return Called { result, calls },
         }
     }
@@ -126,7 +132,9 @@ async fn turn(gate: &Gate) -> Result<tokio::sync::SemaphorePermit<'_>, CallFailu
 fn record(pipeline: &Pipeline, seat: &CalledSeat, result: &Result<Verdict, CallFailure>) -> CallRecord {
     let (status, error, usage, cost, latency_ms) = match result {
         Ok(verdict) => (CallStatus::Answered, None, verdict.usage, verdict.cost, verdict.latency_ms),
-        Err(failure) => (CallStatus::Failed, Some(failure.kind.code().to_owned()), failure.usage, failure.cost, failure.latency_ms),
+        Err(failure) => {
+            (CallStatus::Failed, Some(failure.kind.code().to_owned()), failure.usage, failure.cost, failure.latency_ms)
+        }
     };
     CallRecord {
         id: pipeline.ids.call(),

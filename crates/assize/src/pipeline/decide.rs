@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use assize_core::queue::Entry;
 use assize_core::{
-    Accepted, Decision, DecisionState, DrawKey, Features, Interaction, JudgeVersion, Metric, Outcome, Policy, Reason, RowKey, TierScore, Timestamp,
-    inclusion,
+    Accepted, Decision, DecisionState, DrawKey, Features, Interaction, JudgeVersion, Metric, Outcome, Policy, Reason, RowKey,
+    TierScore, Timestamp, inclusion,
 };
 
 use super::panel::{Panel, Seats};
@@ -41,7 +41,11 @@ pub fn decide(panel: &Arc<Panel>, key: &DrawKey, interaction: &Interaction, now:
         time: interaction.time,
         accepted_at: now,
         conversation_id: interaction.conversation_id.clone(),
-        dimensions: policy.dimensions.iter().filter_map(|d| d.value(interaction).map(|value| (d.clone(), value.to_owned()))).collect(),
+        dimensions: policy
+            .dimensions
+            .iter()
+            .filter_map(|d| d.value(interaction).map(|value| (d.clone(), value.to_owned())))
+            .collect(),
         features,
         flags: interaction.flags,
         policy: policy.version.clone(),
@@ -66,13 +70,22 @@ fn probability(policy: &Policy, metric: &Metric, features: &Features, scores: &[
 /// Why there is nothing to judge, if so.
 fn missing(metric: &Metric, interaction: &Interaction) -> Option<Reason> {
     if !interaction.has_content() {
-        return Some(Reason::new("no_text", format!("it came without an answer's text; instrumentations send it when {CAPTURE_CONTENT}=true is set")));
+        return Some(Reason::new(
+            "no_text",
+            format!("it came without an answer's text; instrumentations send it when {CAPTURE_CONTENT}=true is set"),
+        ));
     }
     if metric.needs.context && interaction.context.is_empty() {
-        return Some(Reason::new("no_context", "the metric judges against context, and none came with it: send `context`, or retriever spans of the same trace"));
+        return Some(Reason::new(
+            "no_context",
+            "the metric judges against context, and none came with it: send `context`, or retriever spans of the same trace",
+        ));
     }
     if metric.needs.reference && interaction.reference.is_none() {
-        return Some(Reason::new("no_reference", "the metric compares with a right answer, and none came with it: send `reference`"));
+        return Some(Reason::new(
+            "no_reference",
+            "the metric compares with a right answer, and none came with it: send `reference`",
+        ));
     }
     None
 }

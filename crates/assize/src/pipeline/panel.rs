@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, Metric, Policy, PolicyVersion, ProviderName, StoreError, Tier, TierKind, Timestamp, Unit};
+use assize_judge::providers::{self, Provider};
 use assize_judge::spec::{JudgeKind, ProviderKind, ProviderSpec};
-use assize_judge::{ChatJudge, Provider, metrics, rules};
+use assize_judge::{ChatJudge, metrics, rules};
 
 use super::PolicyStore;
 use super::call::Gate;
+use crate::config::ConfigError;
 use crate::config::policy::{AskedMetric, PolicySpec};
 use crate::config::settings::CascadeEntry;
-use crate::config::ConfigError;
 use crate::secrets::provider_key;
 
 /// A called judge in its seat, behind the gate of its provider.
@@ -55,7 +56,8 @@ impl Panels {
     pub async fn open(spec: &PolicySpec, providers: Providers, store: PolicyStore, now: Timestamp) -> Result<Self, PanelError> {
         let panel = open_panel(spec, &providers)?;
         if let Some(store) = &store {
-            let json = serde_json::to_string(spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
+            let json =
+                serde_json::to_string(spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
             store.put_policy(&panel.policy.version, &json, now).await?;
         }
         Ok(Self { current: RwLock::new(Arc::new(panel)), older: Mutex::default(), providers, store })
@@ -128,7 +130,7 @@ impl Providers {
             return Ok((Arc::clone(&known.client), Arc::clone(&known.gate)));
         }
         let key = provider_key(spec)?;
-        let client = assize_judge::open_provider(spec, key)
+        let client = providers::open(spec, key)
             .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
         let gate = Arc::new(Gate::new(spec.concurrency, spec.attempts));
         open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), gate: Arc::clone(&gate) });
@@ -172,7 +174,8 @@ fn seat(metric: &AskedMetric, spec: &PolicySpec, providers: &Providers) -> Resul
                 let name = JudgeName::new(&format!("builtin.{builtin}")).map_err(|error| ConfigError::new(error.to_string()))?;
                 let rules = metrics::builtin(builtin.as_str()).and_then(|builtin| builtin.rules());
                 let rules = rules.ok_or_else(|| ConfigError::new(format!("there are no built-in rules {builtin:?}")))?;
-                let judge = rules::open(&rules).map_err(|error| ConfigError::new(format!("built-in rules {builtin}: {error}")))?;
+                let judge =
+                    rules::open(&rules).map_err(|error| ConfigError::new(format!("built-in rules {builtin}: {error}")))?;
                 tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
                 seats.inline.push((name, judge));
             }
@@ -186,7 +189,8 @@ fn seat(metric: &AskedMetric, spec: &PolicySpec, providers: &Providers) -> Resul
                         seats.inline.push((name.clone(), judge));
                     }
                     JudgeKind::Chat(chat) => {
-                        let provider = provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
+                        let provider = provider(spec, &chat.provider)
+                            .ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
                         let (client, gate) = providers.get(provider)?;
                         let question = metric.question.as_ref().ok_or_else(|| wrong("has no question to ask".to_owned()))?;
                         let judge = ChatJudge::open(name, chat, question, client).map_err(|error| wrong(error.to_string()))?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use assize_core::results::{Results, Sums, SumsBucket, SumsQuery};
-use assize_core::{Dimension, Hour, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp};
+use assize_core::{
+    Dimension, Hour, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp,
+};
 use assize_estimate::{Bucket, Estimate, Options};
 
 /// By what a rate is split.

@@ -37,7 +37,8 @@ impl Limits {
             let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + Duration::from_secs(provider.timeout_seconds);
             attempt.saturating_mul(provider.attempts)
         });
-        longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX)) + SLOT_WAIT_MAX
+        longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX))
+            + SLOT_WAIT_MAX
     }
 
     fn requeue(&self, retries: u32) -> Duration {

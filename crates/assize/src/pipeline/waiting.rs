@@ -83,7 +83,12 @@ impl Waiting {
     }
 
     /// Takes what log events say about spans.
-    pub async fn contents(&self, pipeline: &Pipeline, who: &Principal, contents: Vec<SpanContent>) -> Result<Receipt, AcceptError> {
+    pub async fn contents(
+        &self,
+        pipeline: &Pipeline,
+        who: &Principal,
+        contents: Vec<SpanContent>,
+    ) -> Result<Receipt, AcceptError> {
         let parked = contents.into_iter().map(|content| Parked::Content(Box::new(content))).collect();
         let accepted = self.park(pipeline, who, parked).await?;
         Ok(Receipt { accepted, ..Receipt::default() })
@@ -97,10 +102,8 @@ impl Waiting {
         if !who.admits(parked.len()) {
             return Err(AcceptError::rate_limited(pipeline, who));
         }
-        let parts: Result<Vec<Part>, _> = parked
-            .iter()
-            .map(|part| serde_json::to_vec(part).map(|body| Part { project: who.project.clone(), body }))
-            .collect();
+        let parts: Result<Vec<Part>, _> =
+            parked.iter().map(|part| serde_json::to_vec(part).map(|body| Part { project: who.project.clone(), body })).collect();
         let parts = parts.map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()))?;
         let ids = self.parking.park(parts).await?;
         let released = ids.iter().zip(parked).filter_map(|(id, part)| self.meet(&who.project, part, *id, pipeline)).collect();
@@ -118,7 +121,9 @@ impl Waiting {
                     let who = Principal::local(project.clone());
                     match accept(pipeline, &who, vec![Ok(*draft)]).await {
                         Ok(_) => done.extend(tickets),
-                        Err(AcceptError::Overloaded(message)) => return Err(StoreError::new(assize_core::StoreErrorKind::Overloaded, message)),
+                        Err(AcceptError::Overloaded(message)) => {
+                            return Err(StoreError::new(assize_core::StoreErrorKind::Overloaded, message));
+                        }
                         Err(AcceptError::Store(error)) => return Err(error),
                     }
                     if let Some(id) = id {

@@ -159,7 +159,11 @@ impl From<&InteractionRecord> for Row {
         Self {
             id: record.row.id.clone(),
             time: record.row.time,
-            model: record.payload.as_ref().and_then(|payload| payload.model.clone()).or(dimension.map(|(_, value)| value.clone())),
+            model: record
+                .payload
+                .as_ref()
+                .and_then(|payload| payload.model.clone())
+                .or(dimension.map(|(_, value)| value.clone())),
             // The last message is the question at hand; what stands before it is history.
             text: payload.map(|payload| {
                 let question = payload.input.last().map_or("", |message| &message.content);

@@ -174,11 +174,8 @@ pub fn duration(duration: Duration) -> String {
 
 /// An instant in UTC by a `strftime` pattern.
 pub fn utc(at: Timestamp, pattern: &str) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 {
-        jiff::Timestamp::MIN
-    } else {
-        jiff::Timestamp::MAX
-    });
+    let instant =
+        jiff::Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
     instant.strftime(pattern).to_string()
 }
 
@@ -252,7 +249,8 @@ mod tests {
 
     #[test]
     fn durations_and_instants() {
-        for (ms, text) in [(0, "0ms"), (999, "999ms"), (3_100, "3.1s"), (59_990, "1min"), (720_000, "12min"), (18_000_000, "5h")] {
+        for (ms, text) in [(0, "0ms"), (999, "999ms"), (3_100, "3.1s"), (59_990, "1min"), (720_000, "12min"), (18_000_000, "5h")]
+        {
             assert_eq!(duration(Duration::from_millis(ms)).replace(THIN, ""), text);
         }
         assert!(!duration(Duration::MAX).is_empty());

@@ -70,6 +70,14 @@ pub trait Provider: Send + Sync {
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
 }
 
+/// Makes ring the process's cryptography, unless something else is already. To be called before any client is made.
+pub fn install_tls() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only if another thread was faster, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
 /// Opens the provider that `spec` describes. `api_key` is the value of the variable that `spec.api_key_env` names, if it is set;
 /// without one, calls are made without authorization, as hosts of one's own allow.
 ///

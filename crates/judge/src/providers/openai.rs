@@ -102,10 +102,7 @@ impl OpenAi {
     pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Self, SpecError> {
         spec.check()?;
         let endpoint = spec.endpoint()?;
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only if another thread was faster, which serves as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        super::install_tls();
         let key = api_key.map(|key| key.expose_secret().trim().to_owned()).filter(|key| !key.is_empty()).map(SecretString::from);
         let mut headers = HeaderMap::new();
         if let Some(key) = &key {

@@ -54,7 +54,8 @@ impl Parking for SqliteParking {
         let path = self.database.path().to_owned();
         self.database
             .read(move |connection| {
-                let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?));
+                let read =
+                    |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?));
                 let rows: Vec<(i64, String, Vec<u8>)> = connection
                     .prepare("SELECT id, project, body FROM part ORDER BY id")
                     .and_then(|mut statement| statement.query_map([], read)?.collect())

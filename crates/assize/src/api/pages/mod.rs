@@ -70,7 +70,10 @@ impl FromRequestParts<Arc<Server>> for Viewer {
         let Ok(who) = auth::authorize(&server.access, &parts.headers, Scope::Admin, server.clock().now()) else {
             return Err(Redirect::to(&to_login(&parts.uri)).into_response());
         };
-        let named = Query::<ProjectParam>::try_from_uri(&parts.uri).ok().and_then(|Query(param)| param.project).filter(|name| !name.is_empty());
+        let named = Query::<ProjectParam>::try_from_uri(&parts.uri)
+            .ok()
+            .and_then(|Query(param)| param.project)
+            .filter(|name| !name.is_empty());
         let project = match named {
             Some(name) => Reader(who.clone()).project(Some(&name)).map_err(page_of_error)?,
             None => busiest(server, &who).await,
@@ -129,7 +132,8 @@ pub fn page_of_error(error: ApiError) -> Response {
         StatusCode::BAD_REQUEST => "Correct the address, or start from the overview.",
         _ => "Try again in a moment; the server's log says more.",
     };
-    let problem = Problem { status: error.status.as_u16(), title: title.to_owned(), what: error.message, remedy: remedy.to_owned() };
+    let problem =
+        Problem { status: error.status.as_u16(), title: title.to_owned(), what: error.message, remedy: remedy.to_owned() };
     (error.status, problem::render(&problem)).into_response()
 }
 
@@ -173,7 +177,10 @@ async fn show(State(server): State<Arc<Server>>, viewer: Viewer, Path(id): Path<
 }
 
 /// Says that something has changed, at most once a second; the page then fetches itself again.
-async fn events(State(server): State<Arc<Server>>, viewer: Viewer) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Response> {
+async fn events(
+    State(server): State<Arc<Server>>,
+    viewer: Viewer,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Response> {
     drop(viewer);
     let Ok(place) = Arc::clone(&server.live).try_acquire_owned() else {
         let message = format!("more than {LIVE_MAX} pages follow live already");

@@ -69,7 +69,14 @@ async fn metric_panel(
     (from, to): (Timestamp, Timestamp),
 ) -> Result<MetricPanel, StoreError> {
     let level = server.settings.report.level;
-    let query = |from, to, group_by| EstimatesQuery { project: viewer.project.clone(), metric: metric.name.clone(), from, to, group_by, level };
+    let query = |from, to, group_by| EstimatesQuery {
+        project: viewer.project.clone(),
+        metric: metric.name.clone(),
+        from,
+        to,
+        group_by,
+        level,
+    };
     let current = |groups: Vec<GroupEstimate>| -> Vec<GroupEstimate> {
         groups.into_iter().filter(|group| metric.reference().is_some_and(|tier| tier.version == group.reference)).collect()
     };
@@ -83,7 +90,12 @@ async fn metric_panel(
     let points = current(over_time).into_iter().filter_map(|group| {
         Some(Point { at: Timestamp::parse(&group.key).ok()?, rate: rate(&group), judged: group.sums.judged })
     });
-    let rows = |group: GroupEstimate| GroupRow { rate: rate(&group), judged: group.sums.judged, population: group.sums.population, key: group.key };
+    let rows = |group: GroupEstimate| GroupRow {
+        rate: rate(&group),
+        judged: group.sums.judged,
+        population: group.sums.population,
+        key: group.key,
+    };
     let reference = metric.reference().map(|tier| tier.judge.clone());
     let at = panel.policy.metrics.iter().position(|one| one.name == metric.name);
     let called = at.and_then(|at| panel.seats.get(at)).and_then(|seats| seats.called.last());

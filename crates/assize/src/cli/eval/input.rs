@@ -123,11 +123,17 @@ fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<u64> {
 }
 
 fn item(line: &[u8], number: u64) -> Result<Draft, ItemError> {
-    let mut draft = ingest::interaction(line).map_err(|error| ItemError::new(error.code, format!("line {number}: {}", error.message)))?;
+    let mut draft = decode(line).map_err(|error| ItemError::new(error.code, format!("line {number}: {}", error.message)))?;
     // The file is the project: what it says of projects is for the server.
     draft.project = None;
     if draft.id.is_none() {
         draft.id = InteractionId::new(&format!("line-{number}")).ok();
     }
     Ok(draft)
+}
+
+fn decode(line: &[u8]) -> Result<Draft, ItemError> {
+    let text = std::str::from_utf8(line)
+        .map_err(|error| ItemError::new("invalid_utf8", format!("not UTF-8 at its byte {}", error.valid_up_to())))?;
+    ingest::json::decode_line(text)
 }

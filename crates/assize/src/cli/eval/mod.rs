@@ -112,7 +112,10 @@ impl Eval {
             in_flight_max: slots + slots / 4 + 1,
             deliveries_max: 2,
             age_max: Duration::from_secs(settings.score.max_age_hours * 3_600),
-            lease: Limits::lease_for(&spec.providers, panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1)),
+            lease: Limits::lease_for(
+                &spec.providers,
+                panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1),
+            ),
             requeue_first: Duration::from_secs(1),
         };
         let pipeline = Arc::new(Pipeline::new(

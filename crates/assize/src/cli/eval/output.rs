@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use assize_core::results::Sums;
 use assize_core::{
-    Accepted, CallRecord, Decision, DecisionState, JudgeName, JudgeVersion, MetricName, NanoUsd, Outcome, Policy, ProjectName, Reason, RowKey,
-    TierScore, Verdict,
+    Accepted, CallRecord, Decision, DecisionState, JudgeName, JudgeVersion, MetricName, NanoUsd, Outcome, Policy, ProjectName,
+    Reason, RowKey, TierScore, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,14 @@ pub struct Line {
 
 impl Line {
     /// The line of a decided metric.
-    pub fn new(row: &Accepted, decision: &Decision, outcome: Outcome, reason: Option<&Reason>, verdict: Option<&Verdict>, calls: &[CallRecord]) -> Self {
+    pub fn new(
+        row: &Accepted,
+        decision: &Decision,
+        outcome: Outcome,
+        reason: Option<&Reason>,
+        verdict: Option<&Verdict>,
+        calls: &[CallRecord],
+    ) -> Self {
         let sums = Sums::of_calls(calls);
         let free = (outcome == Outcome::Judged && verdict.is_none()).then(|| decision.scores.last()).flatten();
         Self {
@@ -89,12 +96,23 @@ impl Line {
             None => Vec::new(),
         };
         let state = if self.drawn { DecisionState::Drawn } else { DecisionState::Closed(outcome, None) };
-        let decision = Decision { metric, scores, probability: self.probability, reference: JudgeVersion::from_stored(&self.judge_version), state };
+        let decision = Decision {
+            metric,
+            scores,
+            probability: self.probability,
+            reference: JudgeVersion::from_stored(&self.judge_version),
+            state,
+        };
         let mut sums = Sums::of_accepted(&decision);
         if let (true, Outcome::Judged, Some(score)) = (self.drawn, outcome, self.score) {
             sums.add(&Sums::of_judged(&decision, score));
         }
-        sums.add(&Sums { calls: self.calls, cost: NanoUsd(self.cost_nano_usd), cost_unknown: self.cost_unknown, ..Sums::default() });
+        sums.add(&Sums {
+            calls: self.calls,
+            cost: NanoUsd(self.cost_nano_usd),
+            cost_unknown: self.cost_unknown,
+            ..Sums::default()
+        });
         Ok(sums)
     }
 }
@@ -126,7 +144,8 @@ impl Output {
 
     /// Appends all lines of one interaction in one write, so that a crash leaves whole interactions.
     pub fn append(&mut self, lines: &[String]) -> Result<(), String> {
-        let failed = |error: std::io::Error| format!("cannot write {}: {error}; what is written can be resumed", self.path.display());
+        let failed =
+            |error: std::io::Error| format!("cannot write {}: {error}; what is written can be resumed", self.path.display());
         let mut text = lines.join("\n");
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(failed)?;

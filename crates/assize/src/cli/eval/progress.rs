@@ -14,7 +14,10 @@ impl Progress {
     /// A bar over `bytes_total` bytes of input, or without an end where that is not known.
     pub fn start(bytes_total: Option<u64>, limit: Option<u64>, wanted: bool) -> Self {
         let known = if limit.is_some() { None } else { bytes_total };
-        let bar = ProgressBar::with_draw_target(known, if wanted { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() });
+        let bar = ProgressBar::with_draw_target(
+            known,
+            if wanted { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() },
+        );
         let style = match known {
             Some(_) => ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left"),
             None => ProgressStyle::with_template("{spinner} {msg}  {elapsed}"),

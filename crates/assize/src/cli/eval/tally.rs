@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{Recorder, Sums};
-use assize_core::{CallRecord, Hour, MetricName, NanoUsd, Outcome, Policy, ProjectName, RowKey, Scored, StoreError, StoreErrorKind};
+use assize_core::{
+    CallRecord, Hour, MetricName, NanoUsd, Outcome, Policy, ProjectName, RowKey, Scored, StoreError, StoreErrorKind,
+};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -73,7 +75,12 @@ impl Summary {
             None => "cost unknown: give the judge a price".to_owned(),
         };
         let plural = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-        let mut total = format!("{}, {}, {cost}, {:.1} s", plural(self.interactions, "interaction"), plural(self.calls, "call"), self.seconds);
+        let mut total = format!(
+            "{}, {}, {cost}, {:.1} s",
+            plural(self.interactions, "interaction"),
+            plural(self.calls, "call"),
+            self.seconds
+        );
         for (count, what) in [(self.resumed, "done before"), (self.duplicates, "duplicate"), (self.rejected, "rejected")] {
             if count > 0 {
                 total.push_str(&format!(", {count} {what}"));

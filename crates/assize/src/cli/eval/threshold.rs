@@ -33,7 +33,9 @@ enum Comparison {
 impl FromStr for Threshold {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("{why}: write METRIC, one of > >= < <=, and a rate from 0 to 1, such as 'refusal>0.1' or 'refusal.low>0.1'");
+        let wrong = |why: &str| {
+            format!("{why}: write METRIC, one of > >= < <=, and a rate from 0 to 1, such as 'refusal>0.1' or 'refusal.low>0.1'")
+        };
         let at = text.find(['<', '>']).ok_or_else(|| wrong("there is no comparison"))?;
         let (left, right) = text.split_at(at);
         let (comparison, rate) = match (right.strip_prefix(">="), right.strip_prefix("<="), right.strip_prefix('>')) {

@@ -64,7 +64,12 @@ fn told(released: Option<Released<u32>>) -> String {
         Some(Released::Interaction { draft, tickets, .. }) => {
             let text = |messages: &[Message]| messages.iter().map(|message| message.content.as_str()).collect::<String>();
             let model = draft.model.as_deref().unwrap_or("-");
-            format!("{}>{} {model} {tickets:?}{}", text(&draft.input), text(&draft.output), if draft.flags.no_content { " empty" } else { "" })
+            format!(
+                "{}>{} {model} {tickets:?}{}",
+                text(&draft.input),
+                text(&draft.output),
+                if draft.flags.no_content { " empty" } else { "" }
+            )
         }
         Some(Released::Redundant { tickets }) => format!("redundant {tickets:?}"),
         Some(Released::Refused { tickets, .. }) => format!("refused {tickets:?}"),

@@ -12,7 +12,10 @@ use crate::ingest::{Draft, LABEL_MAX, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
 /// Reads one object. An answer that is an empty string is accepted and flagged `no_content`; one that is missing is an error.
 pub(super) fn draft(json: Json<'_>) -> Result<Draft, ItemError> {
     let Json::Object(entries) = json else {
-        return Err(ItemError::new("not_an_object", format!("the item is {}: send an object with input and output", json.kind())));
+        return Err(ItemError::new(
+            "not_an_object",
+            format!("the item is {}: send an object with input and output", json.kind()),
+        ));
     };
     let mut draft = Draft::default();
     let (mut has_input, mut has_output) = (false, false);
@@ -105,7 +108,9 @@ fn time(json: &Json<'_>) -> Result<Timestamp, Fault> {
             };
             Ok(Timestamp(millis.round() as i64))
         }
-        other => fault(format!("is {}: give RFC 3339 such as 2026-11-24T09:30:00Z, or Unix seconds or milliseconds", other.kind())),
+        other => {
+            fault(format!("is {}: give RFC 3339 such as 2026-11-24T09:30:00Z, or Unix seconds or milliseconds", other.kind()))
+        }
     }
 }
 

@@ -37,7 +37,9 @@ fn every_field_is_read() {
 
 #[test]
 fn times_in_every_unit() {
-    for time in ["1764000000", "1764000000.0", "1764000000000", "1764000000000000", "1764000000000000000", r#""2025-11-24T16:00:00Z""#] {
+    for time in
+        ["1764000000", "1764000000.0", "1764000000000", "1764000000000000", "1764000000000000000", r#""2025-11-24T16:00:00Z""#]
+    {
         let draft = one(&format!(r#"{{"input":"q","output":"a","time":{time}}}"#)).unwrap();
         assert_eq!(draft.time, Some(Timestamp(1_764_000_000_000)), "{time}");
     }
@@ -75,9 +77,15 @@ fn an_empty_answer_is_no_content_and_a_missing_one_an_error() {
 fn errors_name_the_place() {
     let tags = format!("{{{}}}", (0..65).map(|i| format!(r#""k{i}":1"#)).collect::<Vec<_>>().join(","));
     let cases = [
-        (r#""input":[{"role":"user","content":"a"},{"role":"x","content":"b"}]"#.to_owned(), "input[1].role: \"x\" is not a role"),
+        (
+            r#""input":[{"role":"user","content":"a"},{"role":"x","content":"b"}]"#.to_owned(),
+            "input[1].role: \"x\" is not a role",
+        ),
         (r#""input":7"#.into(), "input: is a number"),
-        (r#""output":[{"role":"assistant","content":[{"type":"text","text":3}]}]"#.into(), "output[0].content[0].text: is a number"),
+        (
+            r#""output":[{"role":"assistant","content":[{"type":"text","text":3}]}]"#.into(),
+            "output[0].content[0].text: is a number",
+        ),
         (r#""id":"""#.into(), "id: id is not valid"),
         (r#""id":{}"#.into(), "id: is an object"),
         (r#""project":"a b""#.into(), "project: project name \"a b\" is not valid"),

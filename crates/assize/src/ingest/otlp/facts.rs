@@ -95,12 +95,16 @@ impl Facts {
             | "traceloop.association.properties.session_id"
             | "traceloop.association.properties.thread_id"
             | "ai.telemetry.metadata.sessionId" => set(&mut self.session, value),
-            "gen_ai.prompt.name" | "langfuse.observation.prompt.name" | "traceloop.prompt.key" => set(&mut self.prompt_name, value),
+            "gen_ai.prompt.name" | "langfuse.observation.prompt.name" | "traceloop.prompt.key" => {
+                set(&mut self.prompt_name, value)
+            }
             "gen_ai.prompt.version"
             | "langfuse.observation.prompt.version"
             | "traceloop.prompt.version"
             | "llm.prompt_template.version" => set(&mut self.prompt_version, value),
-            "langfuse.environment" | "deployment.environment.name" | "deployment.environment" => set(&mut self.environment, value),
+            "langfuse.environment" | "deployment.environment.name" | "deployment.environment" => {
+                set(&mut self.environment, value)
+            }
             "gen_ai.system_instructions" => self.system = Some(value),
 
             "gen_ai.input.messages" => self.input.declared = Some(value),
@@ -137,7 +141,9 @@ impl Facts {
             | "ai.usage.cachedInputTokens" => count(&mut self.tokens.cached, &value),
             "langfuse.observation.usage_details" => self.langfuse_usage(value),
 
-            "tag.tags" | "langfuse.trace.tags" => into_texts(value).into_iter().take(TAGS_MAX).for_each(|tag| self.listed_tag(&tag)),
+            "tag.tags" | "langfuse.trace.tags" => {
+                into_texts(value).into_iter().take(TAGS_MAX).for_each(|tag| self.listed_tag(&tag))
+            }
             "metadata" | "langfuse.trace.metadata" | "langfuse.observation.metadata" => self.metadata(value),
             "user.id" | "langfuse.user.id" => self.tag("user.id", value),
             "langfuse.release" => self.tag("release", value),
@@ -248,7 +254,8 @@ impl Facts {
     pub(super) fn take_documents(&mut self) -> Vec<String> {
         let mut numbered = std::mem::take(&mut self.documents);
         numbered.sort_by_key(|(number, _)| *number);
-        let mut documents: Vec<String> = numbered.into_iter().map(|(_, text)| text).filter(|text| !text.trim().is_empty()).collect();
+        let mut documents: Vec<String> =
+            numbered.into_iter().map(|(_, text)| text).filter(|text| !text.trim().is_empty()).collect();
         if documents.is_empty() {
             documents = self.document_list.take().map(super::material::documents).unwrap_or_default();
         }

@@ -34,7 +34,8 @@ pub(super) fn walk<'b>(body: &'b [u8], mut visit: impl FnMut(Piece<'b>)) -> Resu
     };
     let request: Request<'b> = serde_json::from_str(text).map_err(|error| invalid("the body", &error))?;
     for (at, group) in request.groups.into_iter().enumerate() {
-        let group: Group<'b> = serde_json::from_str(group.get()).map_err(|error| invalid(&format!("resource {at} of the body"), &error))?;
+        let group: Group<'b> =
+            serde_json::from_str(group.get()).map_err(|error| invalid(&format!("resource {at} of the body"), &error))?;
         visit(Piece::Resource(group.resource));
         for scope in group.scopes {
             let scope: Scope<'b> =
@@ -47,7 +48,14 @@ pub(super) fn walk<'b>(body: &'b [u8], mut visit: impl FnMut(Piece<'b>)) -> Resu
 
 #[derive(serde::Deserialize)]
 struct Request<'b> {
-    #[serde(borrow, default, rename = "resourceSpans", alias = "resource_spans", alias = "resourceLogs", alias = "resource_logs")]
+    #[serde(
+        borrow,
+        default,
+        rename = "resourceSpans",
+        alias = "resource_spans",
+        alias = "resourceLogs",
+        alias = "resource_logs"
+    )]
     #[serde(deserialize_with = "or_default")]
     groups: Vec<&'b RawValue>,
 }
@@ -210,7 +218,11 @@ impl<'de> Deserialize<'de> for Unsigned {
                 Ok(Unsigned(value))
             }
             fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Unsigned, E> {
-                if value >= 0.0 { Ok(Unsigned(value as u64)) } else { Err(E::invalid_value(serde::de::Unexpected::Float(value), &self)) }
+                if value >= 0.0 {
+                    Ok(Unsigned(value as u64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+                }
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Unsigned, E> {
                 if text.is_empty() {

@@ -44,7 +44,8 @@ impl SpanContent {
 
     /// Bytes of all its text.
     pub fn text_bytes(&self) -> usize {
-        let messages = self.input.iter().chain(&self.output).map(|(_, m)| m.content.len() + m.tool.as_ref().map_or(0, String::len));
+        let messages =
+            self.input.iter().chain(&self.output).map(|(_, m)| m.content.len() + m.tool.as_ref().map_or(0, String::len));
         messages.sum::<usize>().saturating_add(self.rest.text_bytes())
     }
 

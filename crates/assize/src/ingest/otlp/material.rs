@@ -199,12 +199,10 @@ pub(super) fn documents(value: Value) -> Vec<String> {
     fn texts(json: Json<'_>) -> Vec<String> {
         match json {
             Json::List(items) => items.into_iter().filter_map(text_of).collect(),
-            mut object @ Json::Object(_) => {
-                match ["documents", "results", "matches"].iter().find_map(|key| object.take(key)) {
-                    Some(Json::List(items)) => items.into_iter().filter_map(text_of).collect(),
-                    _ => text_of(object).into_iter().collect(),
-                }
-            }
+            mut object @ Json::Object(_) => match ["documents", "results", "matches"].iter().find_map(|key| object.take(key)) {
+                Some(Json::List(items)) => items.into_iter().filter_map(text_of).collect(),
+                _ => text_of(object).into_iter().collect(),
+            },
             other => text_of(other).into_iter().collect(),
         }
     }

@@ -125,7 +125,10 @@ fn what_only_some_dialects_tell() {
         assert_eq!([&tags["beta"], &tags["team"], &tags["plan"], &tags["user.id"]], ["true", "support", "gold", "u-1"], "{name}");
     }
     let text = draft("openinference_values_text");
-    assert_eq!((text.input, text.output), (vec![Message::new(Role::User, QUESTION)], vec![Message::new(Role::Assistant, ANSWER)]));
+    assert_eq!(
+        (text.input, text.output),
+        (vec![Message::new(Role::User, QUESTION)], vec![Message::new(Role::Assistant, ANSWER)])
+    );
     assert_eq!(traces::from_json(&fixture("vercel_ai")).unwrap().ignored, 1);
 }
 
@@ -142,7 +145,8 @@ fn json_is_taken_as_real_senders_write_it() {
 #[test]
 fn tool_calls_keep_name_and_arguments() {
     let call = Message { role: Role::Assistant, content: r#"{"id":7}"#.into(), tool: Some("track".into()) };
-    let message = json!([{"role":"assistant","parts":[{"type":"tool_call","id":"1","name":"track","arguments":{"id":7}}]}]).to_string();
+    let message =
+        json!([{"role":"assistant","parts":[{"type":"tool_call","id":"1","name":"track","arguments":{"id":7}}]}]).to_string();
     let cases = [
         vec![text("gen_ai.output.messages", &message)],
         vec![
@@ -153,8 +157,14 @@ fn tool_calls_keep_name_and_arguments() {
             text("llm.output_messages.0.message.tool_calls.0.tool_call.function.name", "track"),
             text("llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments", r#"{"id":7}"#),
         ],
-        vec![text("ai.response.toolCalls", r#"[{"toolCallType":"function","toolCallId":"1","toolName":"track","args":"{\"id\":7}"}]"#)],
-        vec![text("output.value", r#"{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"track","arguments":"{\"id\":7}"}}]}}]}"#)],
+        vec![text(
+            "ai.response.toolCalls",
+            r#"[{"toolCallType":"function","toolCallId":"1","toolName":"track","args":"{\"id\":7}"}]"#,
+        )],
+        vec![text(
+            "output.value",
+            r#"{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"track","arguments":"{\"id\":7}"}}]}}]}"#,
+        )],
     ];
     for attributes in cases {
         let shown = format!("{attributes:?}");
@@ -234,7 +244,11 @@ fn a_bad_span_is_refused_alone() {
 
     let good = r#"{"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","attributes":[{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}}]}"#;
     let bad_id = good.replace("00f067aa0ba902b7", "zz");
-    let deep = format!(r#"{{"attributes":[{{"key":"x","value":{}{}}}]}}"#, r#"{"arrayValue":{"values":["#.repeat(10_000), "]}}".repeat(10_000));
+    let deep = format!(
+        r#"{{"attributes":[{{"key":"x","value":{}{}}}]}}"#,
+        r#"{"arrayValue":{"values":["#.repeat(10_000),
+        "]}}".repeat(10_000)
+    );
     let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{bad_id},{{"attributes":5}},{deep},{good}]}}]}}]}}"#);
     let traces = traces::from_json(body.as_bytes()).unwrap();
     assert_eq!((traces.drafts.len(), traces.refused.count), (1, 3));
@@ -261,7 +275,10 @@ fn refusals_are_counted_but_not_all_told() {
 #[test]
 fn what_the_sender_cut_is_saved_and_flagged() {
     let chat = || text("gen_ai.operation.name", "chat");
-    let cut = only(vec![chat(), text("gen_ai.output.messages", r#"[{"role":"assistant","parts":[{"type":"text","content":"It left Ham"#)]);
+    let cut = only(vec![
+        chat(),
+        text("gen_ai.output.messages", r#"[{"role":"assistant","parts":[{"type":"text","content":"It left Ham"#),
+    ]);
     assert_eq!(cut.output, [Message::new(Role::Assistant, "It left Ham")]);
     assert!(cut.flags.truncated);
     for attributes in [
@@ -269,7 +286,10 @@ fn what_the_sender_cut_is_saved_and_flagged() {
         vec![text("output.value", r#"{"choices":[{"message":{"role":"assistant","content":"It left Ham"#)],
         vec![text("output.value", r#"{"any":"thing"#), text("output.mime_type", "application/json")],
         vec![text("gen_ai.completion.0.content", r#"[{"type":"text","text":"It left"#)],
-        vec![text("gen_ai.output.messages", r#"[{"role":"assistant","content":"a"}]"#), text("gen_ai.system_instructions", r#"[{"type":"text","content":"You"#)],
+        vec![
+            text("gen_ai.output.messages", r#"[{"role":"assistant","content":"a"}]"#),
+            text("gen_ai.system_instructions", r#"[{"type":"text","content":"You"#),
+        ],
     ] {
         let shown = format!("{attributes:?}");
         let draft = only([vec![chat()], attributes].concat());
@@ -303,11 +323,16 @@ fn retrievers_and_tools_become_context_of_later_calls() {
     };
     let other_trace = Span { trace_id: vec![2; 16], ..retriever(5, (1, 2), &["elsewhere"]) };
     let later = retriever(6, (50, 60), &["too late"]);
-    let genai = span(7, (3, 4), vec![
-        text("gen_ai.operation.name", "retrieval"),
-        text("gen_ai.retrieval.documents", r#"[{"id":"1","content":"third"},{"id":"2","content":"first"}]"#),
-    ]);
-    let spans = vec![llm(9, (30, 40)), later, tool, llm(8, (10, 20)), retriever(3, (1, 2), &["first", "second"]), genai, other_trace];
+    let genai = span(
+        7,
+        (3, 4),
+        vec![
+            text("gen_ai.operation.name", "retrieval"),
+            text("gen_ai.retrieval.documents", r#"[{"id":"1","content":"third"},{"id":"2","content":"first"}]"#),
+        ],
+    );
+    let spans =
+        vec![llm(9, (30, 40)), later, tool, llm(8, (10, 20)), retriever(3, (1, 2), &["first", "second"]), genai, other_trace];
     let traces = traces::from_request(export(spans));
     let contexts: Vec<Vec<String>> = traces.drafts.into_iter().map(|draft| draft.context).collect();
     assert_eq!(contexts[0], ["second", "third", "first", "tool says"], "its own tool too, each text once");
@@ -319,7 +344,11 @@ fn retrievers_and_tools_become_context_of_later_calls() {
 fn context_is_bounded_per_call_and_per_request() {
     let document = |number: u8| {
         let body = format!("{number}{}", "x".repeat(400_000));
-        span(number, (u64::from(number), u64::from(number)), vec![text("openinference.span.kind", "TOOL"), text("output.value", &body)])
+        span(
+            number,
+            (u64::from(number), u64::from(number)),
+            vec![text("openinference.span.kind", "TOOL"), text("output.value", &body)],
+        )
     };
     let mut spans: Vec<Span> = (1..=5).map(document).collect();
     spans.extend((0..100).map(|_| llm(100, (50, 60))));
@@ -348,7 +377,9 @@ fn deep_values_do_not_overflow() {
     // Encoding and dropping recurse as well: on a thread with room for it.
     let bytes = std::thread::Builder::new()
         .stack_size(256 << 20)
-        .spawn(move || export(vec![span(1, (1, 2), vec![attribute("gen_ai.input.messages", value)]), llm(2, (1, 2))]).encode_to_vec())
+        .spawn(move || {
+            export(vec![span(1, (1, 2), vec![attribute("gen_ai.input.messages", value)]), llm(2, (1, 2))]).encode_to_vec()
+        })
         .unwrap()
         .join()
         .unwrap();
@@ -387,7 +418,8 @@ fn the_same_log_records_again_add_nothing() {
 
 #[test]
 fn content_without_its_span_is_refused() {
-    let body = String::from_utf8(fixture("logs_details")).unwrap().replace("\"spanId\": \"00f067aa0ba902b7\"", "\"spanId\": \"\"");
+    let body =
+        String::from_utf8(fixture("logs_details")).unwrap().replace("\"spanId\": \"00f067aa0ba902b7\"", "\"spanId\": \"\"");
     let logs = logs::from_json(body.as_bytes()).unwrap();
     assert_eq!((logs.contents.len(), logs.refused.count), (0, 1));
     assert!(logs.refused.messages[0].contains("to which span it belongs: span id has 0 bytes"));
@@ -411,12 +443,32 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let keys = [
-        "gen_ai.operation.name", "openinference.span.kind", "gen_ai.request.model", "gen_ai.input.messages", "gen_ai.output.messages",
-        "input.value", "output.value", "output.mime_type", "gen_ai.prompt.0.content", "gen_ai.prompt.0.role", "gen_ai.completion.1.content",
-        "llm.input_messages.0.message.contents.0.message_content.text", "llm.output_messages.4294967296.message.content",
-        "retrieval.documents.1.document.content", "gen_ai.retrieval.documents", "gen_ai.usage.input_tokens", "metadata", "tag.tags",
-        "langfuse.observation.usage_details", "langfuse.observation.input", "gen_ai.system_instructions", "gen_ai.event.content",
-        "message", "content", "ai.response.toolCalls", "gen_ai.tool.call.result",
+        "gen_ai.operation.name",
+        "openinference.span.kind",
+        "gen_ai.request.model",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "input.value",
+        "output.value",
+        "output.mime_type",
+        "gen_ai.prompt.0.content",
+        "gen_ai.prompt.0.role",
+        "gen_ai.completion.1.content",
+        "llm.input_messages.0.message.contents.0.message_content.text",
+        "llm.output_messages.4294967296.message.content",
+        "retrieval.documents.1.document.content",
+        "gen_ai.retrieval.documents",
+        "gen_ai.usage.input_tokens",
+        "metadata",
+        "tag.tags",
+        "langfuse.observation.usage_details",
+        "langfuse.observation.input",
+        "gen_ai.system_instructions",
+        "gen_ai.event.content",
+        "message",
+        "content",
+        "ai.response.toolCalls",
+        "gen_ai.tool.call.result",
     ];
     let kind = prop::sample::select(vec!["LLM", "TOOL", "RETRIEVER"]).prop_map(|kind| text("openinference.span.kind", kind));
     let other = (prop::sample::select(&keys[..]), any_value()).prop_map(|(key, value)| attribute(key, value));

@@ -31,7 +31,9 @@ pub fn from_protobuf(body: &[u8]) -> Result<Traces, BodyError> {
     wire::walk(body, |piece| match piece {
         wire::Piece::Resource(bytes) => collector.resource(Resource::decode(bytes).unwrap_or_default()),
         // A span of many empty attributes takes 40 times its size when decoded.
-        wire::Piece::Item(bytes) if bytes.len() > SPAN_BYTES_MAX => collector.refuse(&format!("is larger than {SPAN_BYTES_MAX} bytes")),
+        wire::Piece::Item(bytes) if bytes.len() > SPAN_BYTES_MAX => {
+            collector.refuse(&format!("is larger than {SPAN_BYTES_MAX} bytes"))
+        }
         wire::Piece::Item(bytes) => match Span::decode(bytes) {
             Ok(span) => collector.span(span),
             Err(error) => collector.refuse(&format!("cannot be decoded: {error}")),

@@ -33,12 +33,14 @@ pub(super) fn render(view: &Overview) -> Markup {
 }
 
 fn one(metric: &MetricName, view: &Overview) -> Markup {
-    let counts: Vec<&OutcomeCount> = view.outcomes.counts.iter().filter(|count| &count.metric == metric && count.count > 0).collect();
+    let counts: Vec<&OutcomeCount> =
+        view.outcomes.counts.iter().filter(|count| &count.metric == metric && count.count > 0).collect();
     let of = |outcome: Option<Outcome>| {
         counts.iter().filter(|count| count.outcome == outcome).fold(0_u64, |sum, count| sum.saturating_add(count.count))
     };
     let total = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(count.count));
-    let present: Vec<(Option<Outcome>, u64)> = DRAWN.into_iter().map(|outcome| (outcome, of(outcome))).filter(|(_, n)| *n > 0).collect();
+    let present: Vec<(Option<Outcome>, u64)> =
+        DRAWN.into_iter().map(|outcome| (outcome, of(outcome))).filter(|(_, n)| *n > 0).collect();
     let sentence = |(outcome, n): &(Option<Outcome>, u64)| format!("{}: {} ({})", label(*outcome), count(*n), share(*n, total));
     let parts: Vec<Part> =
         present.iter().map(|part| Part { value: part.1, style: style(part.0), title: sentence(part) }).collect();
@@ -80,7 +82,9 @@ fn link(view: &Overview, metric: &MetricName, outcome: Outcome) -> String {
 /// Why things were not judged, where more is known than the outcome.
 fn reasons(counts: &[&OutcomeCount]) -> Markup {
     let mut reasons: BTreeMap<(Option<Outcome>, &str), u64> = BTreeMap::new();
-    for count in counts.iter().filter(|count| !count.reason.is_empty() && count.reason != count.outcome.map_or("", Outcome::as_str)) {
+    for count in
+        counts.iter().filter(|count| !count.reason.is_empty() && count.reason != count.outcome.map_or("", Outcome::as_str))
+    {
         let sum = reasons.entry((count.outcome, count.reason.as_str())).or_default();
         *sum = sum.saturating_add(count.count);
     }
