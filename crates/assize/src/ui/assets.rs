@@ -118,6 +118,9 @@ mod tests {
         let found = serve(Path(href(&STYLE).trim_start_matches("/assets/").to_owned())).await;
         assert_eq!((found.status(), found.headers()[header::CACHE_CONTROL].to_str().unwrap()), (StatusCode::OK, CACHE_CONTROL));
         let missing = serve(Path("assize-000000000000.css".to_owned())).await;
-        assert_eq!((missing.status(), missing.headers()[header::CACHE_CONTROL].to_str().unwrap()), (StatusCode::NOT_FOUND, "no-store"));
+        assert_eq!(
+            (missing.status(), missing.headers()[header::CACHE_CONTROL].to_str().unwrap()),
+            (StatusCode::NOT_FOUND, "no-store")
+        );
     }
 }

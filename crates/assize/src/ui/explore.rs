@@ -152,6 +152,18 @@ pub(super) fn reference_score(record: &MetricRecord) -> Option<f64> {
     }
 }
 
+impl From<&MetricRecord> for Chip {
+    fn from(record: &MetricRecord) -> Self {
+        Self {
+            metric: record.decision.metric.clone(),
+            outcome: record.outcome,
+            score: reference_score(record),
+            free_score: record.decision.free_score(),
+            simulated: record.verdicts.last().is_some_and(|verdict| verdict.simulated),
+        }
+    }
+}
+
 impl From<&InteractionRecord> for Row {
     fn from(record: &InteractionRecord) -> Self {
         let dimension = record.row.dimensions.iter().find(|(dimension, _)| *dimension == Dimension::Model);
@@ -159,24 +171,18 @@ impl From<&InteractionRecord> for Row {
         Self {
             id: record.row.id.clone(),
             time: record.row.time,
-            model: record.payload.as_ref().and_then(|payload| payload.model.clone()).or(dimension.map(|(_, value)| value.clone())),
+            model: record
+                .payload
+                .as_ref()
+                .and_then(|payload| payload.model.clone())
+                .or(dimension.map(|(_, value)| value.clone())),
             // The last message is the question at hand; what stands before it is history.
             text: payload.map(|payload| {
                 let question = payload.input.last().map_or("", |message| &message.content);
                 (excerpt(question, WORDS_CHARS), excerpt(&payload.output_text(), WORDS_CHARS))
             }),
             no_content: record.row.flags.no_content,
-            metrics: record
-                .metrics
-                .iter()
-                .map(|metric| Chip {
-                    metric: metric.decision.metric.clone(),
-                    outcome: metric.outcome,
-                    score: reference_score(metric),
-                    free_score: metric.decision.free_score(),
-                    simulated: metric.verdicts.last().is_some_and(|verdict| verdict.simulated),
-                })
-                .collect(),
+            metrics: record.metrics.iter().map(Chip::from).collect(),
         }
     }
 }
@@ -248,8 +254,8 @@ fn filter_form(view: &Explore) -> Markup {
                 input type="text" name="model" value=(filters.model) list="models" placeholder="Any" autocomplete="off" spellcheck="false";
             }
             datalist #models { @for model in view.models.iter().take(MODELS_MAX) { option value=(model) {} } }
-            fieldset {
-                legend { "Score" }
+            div.field role="group" aria-label="Score" {
+                span.label aria-hidden="true" { "Score" }
                 input type="number" name="score_min" value=(filters.score_min) min="0" max="1" step="any" placeholder="0" aria-label="Score from";
                 span aria-hidden="true" { "–" }
                 input type="number" name="score_max" value=(filters.score_max) min="0" max="1" step="any" placeholder="1" aria-label="Score to";
@@ -325,7 +331,7 @@ fn line(row: &Row, view: &Explore) -> Markup {
     }
 }
 
-fn render_chip(chip: &Chip) -> Markup {
+pub(super) fn render_chip(chip: &Chip) -> Markup {
     let metric = chip.metric.as_str();
     html! {
         @match (chip.score, chip.free_score) {

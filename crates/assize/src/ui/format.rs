@@ -65,6 +65,11 @@ impl Rate {
         if above == below { format!("±{THIN}{above}") } else { format!("+{above} {MINUS}{below}") }
     }
 
+    /// `3.4 and 5.0 %`, to go after "between".
+    pub fn between(&self) -> String {
+        self.range().replace(" – ", " and ")
+    }
+
     /// `3.4 – 5.0 %`
     pub fn range(&self) -> String {
         let digits = self.decimals();
@@ -120,7 +125,7 @@ pub fn count(n: u64) -> String {
 fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -174,11 +179,8 @@ pub fn duration(duration: Duration) -> String {
 
 /// An instant in UTC by a `strftime` pattern.
 pub fn utc(at: Timestamp, pattern: &str) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 {
-        jiff::Timestamp::MIN
-    } else {
-        jiff::Timestamp::MAX
-    });
+    let instant =
+        jiff::Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
     instant.strftime(pattern).to_string()
 }
 
@@ -252,7 +254,8 @@ mod tests {
 
     #[test]
     fn durations_and_instants() {
-        for (ms, text) in [(0, "0ms"), (999, "999ms"), (3_100, "3.1s"), (59_990, "1min"), (720_000, "12min"), (18_000_000, "5h")] {
+        for (ms, text) in [(0, "0ms"), (999, "999ms"), (3_100, "3.1s"), (59_990, "1min"), (720_000, "12min"), (18_000_000, "5h")]
+        {
             assert_eq!(duration(Duration::from_millis(ms)).replace(THIN, ""), text);
         }
         assert!(!duration(Duration::MAX).is_empty());

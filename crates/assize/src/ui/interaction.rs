@@ -6,7 +6,7 @@ use assize_core::results::{InteractionRecord, MetricRecord};
 use assize_core::{CallRecord, CallStatus, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
 use maud::{Markup, html};
 
-use crate::ui::explore::{gauge, reference_score};
+use crate::ui::explore::{Chip, gauge, reference_score, render_chip};
 use crate::ui::format::{self, count, money_or_unknown};
 use crate::ui::layout::{self, Layout, Section, simulated_badge};
 use crate::ui::link::Href;
@@ -24,6 +24,8 @@ pub struct InteractionPage {
 
 /// Characters of a text that are shown before it is folded, and that are shown at all: a page must stay a page.
 const SHOWN_CHARS: usize = 1_500;
+/// The same for what stands beside the conversation: instructions, documents, tool results.
+const ASIDE_CHARS: usize = 500;
 const CHARS_MAX: usize = 200_000;
 /// Lines before it is folded.
 const SHOWN_LINES: usize = 30;
@@ -42,9 +44,14 @@ pub fn render(view: &InteractionPage) -> Markup {
                 h1.id { (isolated(id)) }
             }
         }
+        (facts(view))
+        @if !record.metrics.is_empty() {
+            nav #at-a-glance.glance data-live[waits] aria-label="Verdicts at a glance" {
+                ul.chips { @for metric in &record.metrics { li { a href={ "#metric-" (metric.decision.metric) } { (render_chip(&Chip::from(metric))) } } } }
+            }
+        }
         div.interaction {
             div.said {
-                (facts(view))
                 @match &record.payload {
                     Some(payload) => (conversation(payload, record)),
                     None => (not_kept(record)),
@@ -170,18 +177,18 @@ fn said(class: &str, name: &str, tool: Option<(&str, &str)>, text: &str) -> Mark
     html! {
         div.message.(class) {
             p.role { (name) @if let Some((verb, tool)) = tool { " · " (verb) " " code { (isolated(tool)) } } }
-            (folded(text))
+            (folded(text, if matches!(class, "system" | "context" | "tool") { ASIDE_CHARS } else { SHOWN_CHARS }))
         }
     }
 }
 
 /// A text as it is; what goes beyond a screen is folded, what goes beyond reason is counted.
-fn folded(text: &str) -> Markup {
+fn folded(text: &str, shown_chars: usize) -> Markup {
     if text.is_empty() {
         return html! { p.text.muted { "(empty)" } };
     }
     let (kept, cut) = split_at_chars(text, CHARS_MAX);
-    let (head, rest) = head(kept);
+    let (head, rest) = head(kept, shown_chars);
     html! {
         div.text dir="auto" { (Visible(head)) }
         @if !rest.is_empty() {
@@ -199,13 +206,13 @@ fn split_at_chars(text: &str, chars: usize) -> (&str, &str) {
 }
 
 /// The part that is shown at once, cut at a line or a word where one is near. A little more than that is not worth folding.
-fn head(text: &str) -> (&str, &str) {
-    let (by_chars, _) = split_at_chars(text, SHOWN_CHARS);
+fn head(text: &str, shown_chars: usize) -> (&str, &str) {
+    let (by_chars, _) = split_at_chars(text, shown_chars);
     let lines_end = text.match_indices('\n').nth(SHOWN_LINES).map_or(text.len(), |(at, _)| at);
     if lines_end < by_chars.len() {
         return text.split_at(lines_end);
     }
-    if split_at_chars(text, SHOWN_CHARS + SHOWN_CHARS / 4).1.is_empty() {
+    if split_at_chars(text, shown_chars + shown_chars / 4).1.is_empty() {
         return (text, "");
     }
     let near = by_chars.len() / 5 * 4;
@@ -227,7 +234,7 @@ fn metric_panel(metric: &MetricRecord) -> Markup {
                 p.rate { strong { (format::score(score)) } " " (gauge(score)) " " span.margin { @if score >= 0.5 { "yes" } @else { "no" } } }
             }
             (why(metric))
-            @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, &metric.calls)) }
+            @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, metric.verdicts.len() > 1)) }
             (free_scores(metric))
             (drawn(metric))
             (calls(&metric.calls))
@@ -246,20 +253,20 @@ fn why(metric: &MetricRecord) -> Markup {
     }
 }
 
-fn verdict_block(verdict: &Verdict, calls: &[CallRecord]) -> Markup {
+/// A verdict in full; its score only where the panel's headline does not say it.
+fn verdict_block(verdict: &Verdict, with_score: bool) -> Markup {
     html! {
         div.verdict {
             @if verdict.reason.is_empty() { p.muted { "The judge gave no reason." } } @else { blockquote dir="auto" { (Visible(&verdict.reason)) } }
             dl.facts {
                 div { dt { "Judge" } dd { (verdict.judge) } }
                 @if let Some(model) = &verdict.model { div { dt { "Model" } dd { (isolated(model)) } } }
-                div { dt { "Score" } dd { (format::score(verdict.score)) @if let Some(label) = &verdict.label { " · " (isolated(label)) } } }
+                @if with_score { div { dt { "Score" } dd { (format::score(verdict.score)) } } }
+                @if let Some(label) = &verdict.label { div { dt { "Label" } dd { (isolated(label)) } } }
                 @if let Some(confidence) = verdict.confidence { div { dt { "Confidence" } dd { (format::score(confidence)) } } }
                 div { dt { "Version" } dd { code { (isolated(verdict.version.as_str())) } } }
-                @if !calls.is_empty() || verdict.usage.is_some() || verdict.latency_ms > 0 {
-                    div { dt { "Cost" } dd { (money_or_unknown(verdict.cost)) } }
-                    div { dt { "Latency" } dd { (format::duration(Duration::from_millis(verdict.latency_ms))) } }
-                }
+                div { dt { "Cost" } dd { (money_or_unknown(verdict.cost)) } }
+                div { dt { "Latency" } dd { (format::duration(Duration::from_millis(verdict.latency_ms))) } }
                 @if let Some(usage) = &verdict.usage { div { dt { "Tokens" } dd { (tokens(usage)) } } }
             }
         }
@@ -297,13 +304,25 @@ fn drawn(metric: &MetricRecord) -> Markup {
             } @else if p <= 0.0 {
                 "The policy never judges interactions like this one; the rate does not speak of them."
             } @else if p >= 1.0 {
-                "Judged for certain: it speaks for itself alone."
+                "Drawn for certain: a verdict on it speaks for itself alone."
+            } @else if metric.outcome == Some(Outcome::NotSampled) {
+                "It would have been drawn with probability " strong { (probability(p)) } "."
             } @else {
-                "Drawn with probability " strong { (format::short_percent(p)) } ": if judged, it speaks for " (format::score(1.0 / p).trim_end_matches('0').trim_end_matches('.')) " interactions."
+                "Drawn with probability " strong { (probability(p)) } ": a verdict on it speaks for " (weight(p)) " interactions."
             }
             " " span.muted { "Reference judge, version " code { (isolated(metric.decision.reference.as_str())) } "." }
         }
     }
+}
+
+/// Small probabilities never read as none.
+fn probability(p: f64) -> String {
+    if p < 0.0001 { format!("{:.2e}", p) } else { format::short_percent(p) }
+}
+
+fn weight(p: f64) -> String {
+    let w = 1.0 / p;
+    if w >= 9.95 { count(w.round().min(1e18) as u64) } else { format!("{w:.1}").trim_end_matches(".0").to_owned() }
 }
 
 fn calls(calls: &[CallRecord]) -> Markup {
@@ -352,20 +371,20 @@ mod tests {
         let lines = "x\n".repeat(100);
         let wide = "é".repeat(5_000);
         for text in [long_line.as_str(), &lines, &wide, "short", "a\n\n  b"] {
-            let (head, rest) = head(text);
+            let (head, rest) = head(text, SHOWN_CHARS);
             assert_eq!(format!("{head}{rest}"), text);
             assert!(head.chars().count() <= SHOWN_CHARS && head.lines().count() <= SHOWN_LINES + 1);
         }
-        assert_eq!(head("short"), ("short", ""));
-        assert!(!head(&lines).1.is_empty() && !head(&wide).1.is_empty());
+        assert_eq!(head("short", SHOWN_CHARS), ("short", ""));
+        assert!(!head(&lines, SHOWN_CHARS).1.is_empty() && !head(&wide, SHOWN_CHARS).1.is_empty());
         let slightly_long = "y".repeat(SHOWN_CHARS + 10);
-        assert_eq!(head(&slightly_long).1, "", "ten characters are not worth a click");
+        assert_eq!(head(&slightly_long, SHOWN_CHARS).1, "", "ten characters are not worth a click");
     }
 
     #[test]
     fn white_space_is_kept_and_excess_is_counted() {
-        assert!(folded("a\n\n  b").into_string().contains("a\n\n  b"));
-        let out = folded(&"z".repeat(CHARS_MAX + 5)).into_string();
+        assert!(folded("a\n\n  b", SHOWN_CHARS).into_string().contains("a\n\n  b"));
+        let out = folded(&"z".repeat(CHARS_MAX + 5), SHOWN_CHARS).into_string();
         assert!(out.contains("5 more characters are not shown"));
     }
 }

@@ -81,7 +81,7 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                     }
                 }
                 @if layout.simulated {
-                    p.banner role="note" {
+                    aside.banner aria-label="Simulated verdicts" {
                         (simulated_badge()) " Some verdicts here come from a built-in provider that plays a judge. They show how Assize "
                         "works and say nothing about your models. Set " code { "OPENAI_API_KEY" } " to have real ones."
                     }

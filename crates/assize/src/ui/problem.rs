@@ -57,7 +57,9 @@ mod tests {
             remedy: "Use a number".into(),
         })
         .into_string();
-        for part in ["Error 400", "<h1>Bad &lt;filter&gt;</h1>", "score_min &lt;x&gt;", "Use a number", "<title>Bad &lt;filter&gt;"] {
+        for part in
+            ["Error 400", "<h1>Bad &lt;filter&gt;</h1>", "score_min &lt;x&gt;", "Use a number", "<title>Bad &lt;filter&gt;"]
+        {
             assert!(page.contains(part), "{part}: {page}");
         }
     }

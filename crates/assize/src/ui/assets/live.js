@@ -8,9 +8,13 @@
   if (!address || !window.EventSource || fragments().length === 0) return;
 
   const REFRESH_MS_MIN = 2000;
+  const RETRY_MS_MIN = 5000;
+  const RETRY_MS_MAX = 60000;
   const light = document.getElementById("live");
   const controls = "a[href], button, input, select, summary, textarea";
   let source = null;
+  let retry = null;
+  let retryMs = RETRY_MS_MIN;
   let timer = null;
   let last = 0;
   let wanted = false;
@@ -20,7 +24,7 @@
     if (!light) return;
     light.hidden = false;
     light.dataset.state = state;
-    light.lastChild.textContent = state === "on" ? "live" : "reconnecting";
+    light.lastChild.textContent = state === "on" ? "live" : "offline";
   };
 
   // A reader who has selected text there would lose it.
@@ -71,14 +75,26 @@
     }
   };
 
+  // Browsers reconnect by themselves when a stream breaks, but not when the server refused it.
   const open = () => {
     source = new EventSource(address);
-    source.onopen = () => say("on");
-    source.onerror = () => say("off");
+    source.onopen = () => {
+      // What happened while the stream was away is not told again.
+      if (retryMs > RETRY_MS_MIN || light?.dataset.state === "off") schedule();
+      retryMs = RETRY_MS_MIN;
+      say("on");
+    };
+    source.onerror = () => {
+      say("off");
+      if (source?.readyState !== EventSource.CLOSED) return;
+      retry = setTimeout(open, retryMs);
+      retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+    };
     source.onmessage = schedule;
   };
 
   const close = () => {
+    clearTimeout(retry);
     source?.close();
     source = null;
   };

@@ -255,14 +255,8 @@ mod tests {
     }
 
     fn render(points: &[Point], hours: i64) -> String {
-        let chart = LineChart {
-            name: "refusal",
-            points,
-            from: Timestamp(0),
-            to: Timestamp(hours * HOUR),
-            bucket_ms: HOUR,
-            level: 0.95,
-        };
+        let chart =
+            LineChart { name: "refusal", points, from: Timestamp(0), to: Timestamp(hours * HOUR), bucket_ms: HOUR, level: 0.95 };
         let out = chart.render().into_string();
         assert!(!out.contains("NaN") && !out.contains("inf") && !out.contains("style="), "{out}");
         out
@@ -302,7 +296,10 @@ mod tests {
         assert!(render(&many, 5_000).len() < 400_000);
         let broken = Rate { value: f64::NAN, low: f64::NEG_INFINITY, high: f64::INFINITY };
         render(&[Point { at: Timestamp(0), rate: Some(broken), judged: 0 }, point(1, Some(0.1))], 3);
-        render(&[Point { at: Timestamp(i64::MIN), rate: None, judged: 0 }, Point { at: Timestamp(i64::MAX), rate: None, judged: 0 }], 3);
+        render(
+            &[Point { at: Timestamp(i64::MIN), rate: None, judged: 0 }, Point { at: Timestamp(i64::MAX), rate: None, judged: 0 }],
+            3,
+        );
         render(&[point(0, Some(0.1))], 0);
     }
 
@@ -310,7 +307,8 @@ mod tests {
     fn a_few_wide_intervals_do_not_flatten_the_rest() {
         let mut points: Vec<Point> = (0..20).map(|hour| point(hour, Some(0.03))).collect();
         points[7].rate = Some(Rate { value: 0.03, low: 0.0, high: 0.9 });
-        let placed = LineChart { name: "", points: &points, from: Timestamp(0), to: Timestamp(20 * HOUR), bucket_ms: HOUR, level: 0.95 };
+        let placed =
+            LineChart { name: "", points: &points, from: Timestamp(0), to: Timestamp(20 * HOUR), bucket_ms: HOUR, level: 0.95 };
         assert!(scale_of(&placed.placed()).high < 0.1);
     }
 }

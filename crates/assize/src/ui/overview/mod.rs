@@ -167,7 +167,11 @@ pub fn render(view: &Overview) -> Markup {
 /// The page in four numbers.
 fn summary(view: &Overview) -> Markup {
     let of = |wanted: &dyn Fn(Option<Outcome>) -> bool| {
-        view.outcomes.counts.iter().filter(|count| wanted(count.outcome)).fold(0_u64, |sum, count| sum.saturating_add(count.count))
+        view.outcomes
+            .counts
+            .iter()
+            .filter(|count| wanted(count.outcome))
+            .fold(0_u64, |sum, count| sum.saturating_add(count.count))
     };
     let judged = of(&|o| matches!(o, Some(Outcome::Judged | Outcome::Reused)));
     let trouble = of(&outcome::is_trouble);
@@ -206,7 +210,10 @@ mod tests {
     fn a_range_ends_with_the_bucket_that_holds_now() {
         let now = Timestamp::parse("2026-11-24T09:30:00Z").unwrap();
         let (from, to) = Range::Week.bounds(now);
-        assert_eq!((from.to_rfc3339().as_str(), to.to_rfc3339().as_str()), ("2026-11-17T12:00:00.000Z", "2026-11-24T12:00:00.000Z"));
+        assert_eq!(
+            (from.to_rfc3339().as_str(), to.to_rfc3339().as_str()),
+            ("2026-11-17T12:00:00.000Z", "2026-11-24T12:00:00.000Z")
+        );
         for range in Range::ALL {
             assert_eq!(Range::from_query(range.as_str()), range);
             let _ = range.bounds(Timestamp(i64::MAX));

@@ -89,7 +89,7 @@ fn over_time(view: &Overview) -> Markup {
         label: dollars,
     };
     html! {
-        h4 { "Per " (unit) }
+        h3.minor { "Per " (unit) }
         (chart.render())
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::Overview;
 use crate::ui::format::{count, duration, instant};
-use crate::ui::visible::Visible;
+use crate::ui::visible::{Visible, plain};
 
 /// One operational counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn render(view: &Overview) -> Markup {
                 } @else {
                     dl.counters {
                         @for counter in &view.ingest.counters {
-                            div title=[(!counter.note.is_empty()).then_some(&counter.note)] {
+                            div title=[(!counter.note.is_empty()).then(|| plain(&counter.note))] {
                                 dt { (Visible(&counter.label)) }
                                 dd { (count(counter.value)) }
                             }
