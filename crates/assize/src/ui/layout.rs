@@ -4,6 +4,7 @@ use assize_core::{ProjectName, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::ui::link::Href;
+use crate::ui::visible::plain;
 use crate::ui::{assets, chart, format};
 
 /// What the frame of a signed-in page shows.
@@ -124,7 +125,7 @@ fn head(title: &str) -> Markup {
     html! {
         head {
             meta charset="utf-8";
-            title { (title) " · Assize" }
+            title { (plain(title)) " · Assize" }
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             meta name="robots" content="noindex";
