@@ -184,7 +184,8 @@ pub fn utc(at: Timestamp, pattern: &str) -> String {
     instant.strftime(pattern).to_string()
 }
 
-/// An instant to the minute, in UTC, exact in its `datetime` and on hovering: `24 Nov, 09:30`, with the year if it is not `now`'s.
+/// An instant to the minute, in UTC, exact in its `datetime` and on hovering: `24 Nov, 09:30`, with the year if it is not
+/// `now`'s.
 pub fn instant(at: Timestamp, now: Timestamp) -> Markup {
     let pattern = if utc(at, "%Y") == utc(now, "%Y") { "%-d %b, %H:%M" } else { "%-d %b %Y, %H:%M" };
     let exact = at.to_rfc3339();

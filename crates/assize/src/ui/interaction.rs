@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assize_core::results::{InteractionRecord, MetricRecord};
-use assize_core::{CallRecord, CallStatus, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
+use assize_core::{CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
 use maud::{Markup, html};
 
 use crate::ui::explore::{Chip, gauge, reference_score, render_chip};
@@ -40,14 +40,21 @@ pub fn render(view: &InteractionPage) -> Markup {
     let body = html! {
         div.heading {
             div {
-                p.crumb { a href=(Href::new("/explore").with("project", view.layout.project.as_str()).build()) { "Explore" } " / Interaction" }
+                p.crumb {
+                    a href=(Href::new("/explore").with("project", view.layout.project.as_str()).build()) { "Explore" }
+                    " / Interaction"
+                }
                 h1.id { (isolated(id)) }
             }
         }
         (facts(view))
         @if !record.metrics.is_empty() {
             nav #at-a-glance.glance data-live[waits] aria-label="Verdicts at a glance" {
-                ul.chips { @for metric in &record.metrics { li { a href={ "#metric-" (metric.decision.metric) } { (render_chip(&Chip::from(metric))) } } } }
+                ul.chips {
+                    @for metric in &record.metrics {
+                        li { a href={ "#metric-" (metric.decision.metric) } { (render_chip(&Chip::from(metric))) } }
+                    }
+                }
             }
         }
         div.interaction {
@@ -81,7 +88,10 @@ fn facts(view: &InteractionPage) -> Markup {
             }
             @if let Some(conversation) = &row.conversation_id { div { dt { "Conversation" } dd { (isolated(conversation)) } } }
             @if let Some(usage) = payload.and_then(|payload| payload.usage) { div { dt { "Tokens" } dd { (tokens(&usage)) } } }
-            div { dt { "Size" } dd { (count(row.features.chars.into())) " characters, " (format::counted(row.features.turns.into(), "turn")) } }
+            div {
+                dt { "Size" }
+                dd { (count(row.features.chars.into())) " characters, " (format::counted(row.features.turns.into(), "turn")) }
+            }
             div { dt { "Accepted" } dd { (format::instant(row.accepted_at, view.layout.now)) " UTC" } }
             div { dt { "Policy" } dd { code { (isolated(row.policy.as_str())) } } }
             @if let Some(payload) = payload {
@@ -94,8 +104,10 @@ fn facts(view: &InteractionPage) -> Markup {
             p.notice { "The sender's clock lay outside 7 days back and 5 minutes ahead. The time of acceptance is used instead." }
         }
         @if row.flags.truncated {
-            p.notice { "The sender cut the text short: the judge saw what is shown here. Raise the attribute limit where the application runs ("
-                code { "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT" } ")." }
+            p.notice {
+                "The sender cut the text short: the judge saw what is shown here. Raise the attribute limit where the "
+                "application runs (" code { "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT" } ")."
+            }
         }
     }
 }
@@ -124,9 +136,13 @@ fn not_kept(record: &InteractionRecord) -> Markup {
             @if record.row.flags.no_content {
                 p.empty { "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" }
                     " where the application runs, and the next ones can be judged." }
+            } @else if record.metrics.iter().any(|metric| metric.decision.state == DecisionState::Drawn) {
+                p.empty { "The text is no longer kept. What is on record stands here." }
             } @else {
-                p.empty { "The text was not kept: no metric drew this interaction, and only the text of drawn ones is stored. What is on record stands here. "
-                    "To keep a share of all, set " code { "reserve" } " under " code { "[sampling]" } "." }
+                p.empty {
+                    "The text was not kept: no metric drew this interaction, and only the text of drawn ones is stored. What is "
+                    "on record stands here. To keep a share of all, set " code { "reserve" } " under " code { "[sampling]" } "."
+                }
             }
         }
     }
@@ -139,7 +155,10 @@ fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {
         section.conversation aria-labelledby="conversation" {
             h2 #conversation { "Conversation" }
             @if nothing || record.row.flags.no_content {
-                p.empty { "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" } " where the application runs." }
+                p.empty {
+                    "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" }
+                    " where the application runs."
+                }
             }
             @if let Some(system) = &payload.system { (said("system", "System", None, system)) }
             @if earlier > 0 { p.muted { (format::counted(earlier as u64, "earlier message")) " not shown." } }
@@ -150,7 +169,9 @@ fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {
                 @for (i, document) in payload.context.iter().take(ITEMS_MAX).enumerate() {
                     (said("context", &format!("Document {}", i + 1), None, document))
                 }
-                @if payload.context.len() > ITEMS_MAX { p.muted { (count((payload.context.len() - ITEMS_MAX) as u64)) " more not shown." } }
+                @if payload.context.len() > ITEMS_MAX {
+                    p.muted { (count((payload.context.len() - ITEMS_MAX) as u64)) " more not shown." }
+                }
             }
             @if let Some(reference) = &payload.reference {
                 h3 { "Right answer" }
@@ -197,7 +218,9 @@ fn folded(text: &str, shown_chars: usize) -> Markup {
                 div.text dir="auto" { (Visible(rest)) }
             }
         }
-        @if !cut.is_empty() { p.muted { (count(cut.chars().count() as u64)) " more characters are not shown here; the API has them." } }
+        @if !cut.is_empty() {
+            p.muted { (count(cut.chars().count() as u64)) " more characters are not shown here; the API has them." }
+        }
     }
 }
 
@@ -231,7 +254,10 @@ fn metric_panel(metric: &MetricRecord) -> Markup {
                 @if metric.verdicts.iter().any(|verdict| verdict.simulated) { (simulated_badge()) }
             }
             @if let Some(score) = reference_score(metric) {
-                p.rate { strong { (format::score(score)) } " " (gauge(score)) " " span.margin { @if score >= 0.5 { "yes" } @else { "no" } } }
+                p.rate {
+                    strong { (format::score(score)) } " " (gauge(score)) " "
+                    span.margin { @if score >= 0.5 { "yes" } @else { "no" } }
+                }
             }
             (why(metric))
             @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, metric.verdicts.len() > 1)) }
@@ -257,7 +283,11 @@ fn why(metric: &MetricRecord) -> Markup {
 fn verdict_block(verdict: &Verdict, with_score: bool) -> Markup {
     html! {
         div.verdict {
-            @if verdict.reason.is_empty() { p.muted { "The judge gave no reason." } } @else { blockquote dir="auto" { (Visible(&verdict.reason)) } }
+            @if verdict.reason.is_empty() {
+                p.muted { "The judge gave no reason." }
+            } @else {
+                blockquote dir="auto" { (Visible(&verdict.reason)) }
+            }
             dl.facts {
                 div { dt { "Judge" } dd { (verdict.judge) } }
                 @if let Some(model) = &verdict.model { div { dt { "Model" } dd { (isolated(model)) } } }
@@ -306,7 +336,7 @@ fn drawn(metric: &MetricRecord) -> Markup {
             } @else if p >= 1.0 {
                 "Drawn for certain: a verdict on it speaks for itself alone."
             } @else if metric.outcome == Some(Outcome::NotSampled) {
-                "It would have been drawn with probability " strong { (probability(p)) } "."
+                "The probability of being drawn was " strong { (probability(p)) } "."
             } @else {
                 "Drawn with probability " strong { (probability(p)) } ": a verdict on it speaks for " (weight(p)) " interactions."
             }
@@ -335,13 +365,18 @@ fn calls(calls: &[CallRecord]) -> Markup {
                     table {
                         caption.visually-hidden { "Calls made" }
                         thead { tr {
-                            th scope="col" { "Ended" } th scope="col" { "Judge" } th scope="col" { "Provider, model" } th scope="col" { "Result" }
+                            th scope="col" { "Ended" } th scope="col" { "Judge" } th scope="col" { "Provider, model" }
+                            th scope="col" { "Result" }
                             th.num scope="col" { "Latency" } th.num scope="col" { "Cost" } th.num scope="col" { "Tokens" }
                         } }
                         tbody {
                             @for call in calls.iter().take(ITEMS_MAX) {
                                 tr {
-                                    td { time datetime=(call.at.to_rfc3339()) title=(plain(&call.id.0)) { (format::utc(call.at, "%H:%M:%S")) } }
+                                    td {
+                                        time datetime=(call.at.to_rfc3339()) title=(plain(&call.id.0)) {
+                                            (format::utc(call.at, "%H:%M:%S"))
+                                        }
+                                    }
                                     td { (call.judge) }
                                     td { (call.provider) " · " (isolated(&call.model)) }
                                     td { @match call.status {
@@ -350,7 +385,9 @@ fn calls(calls: &[CallRecord]) -> Markup {
                                     } }
                                     td.num { (format::duration(Duration::from_millis(call.latency_ms))) }
                                     td.num { (money_or_unknown(call.cost)) }
-                                    td.num { @match &call.usage { Some(usage) => (tokens(usage)), None => span.muted { "unknown" } } }
+                                    td.num {
+                                        @match &call.usage { Some(usage) => (tokens(usage)), None => span.muted { "unknown" } }
+                                    }
                                 }
                             }
                         }

@@ -55,7 +55,9 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                 header.top {
                     a.brand href=(Href::new("/").with("project", project).build()) { (mark()) span { "Assize" } }
                     nav aria-label="Pages" {
-                        a href=(Href::new("/").with("project", project).build()) aria-current=[here(Section::Overview)] { "Overview" }
+                        a href=(Href::new("/").with("project", project).build()) aria-current=[here(Section::Overview)] {
+                            "Overview"
+                        }
                         a href=(Href::new("/explore").with("project", project).build()) aria-current=[here(Section::Explore)] {
                             "Explore"
                         }
@@ -83,7 +85,8 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                 }
                 @if layout.simulated {
                     aside.banner aria-label="Simulated verdicts" {
-                        (simulated_badge()) " Some verdicts here come from a built-in provider that plays a judge. They show how Assize "
+                        (simulated_badge())
+                        " Some verdicts here come from a built-in provider that plays a judge. They show how Assize "
                         "works and say nothing about your models. Set " code { "OPENAI_API_KEY" } " to have real ones."
                     }
                 }

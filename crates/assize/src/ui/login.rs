@@ -38,7 +38,8 @@ pub fn render(login: &Login) -> Markup {
             }
             h2 { "Where is the key?" }
             p {
-                "It was printed once, when Assize first started with an empty data directory. A key of your own is set on that first "
+                "It was printed once, when Assize first started with an empty data directory. A key of your own is set on that "
+                "first "
                 "start with " code { "ASSIZE_BOOTSTRAP_KEY" } ". A lost key cannot be shown again, only replaced:"
             }
             pre { code { "assize key create --scope admin" } }

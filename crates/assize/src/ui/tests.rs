@@ -402,7 +402,10 @@ fn a_newcomer_is_told_how_to_begin() {
 #[test]
 fn an_interaction_without_text_says_why() {
     let page = |record| interaction::render(&InteractionPage { layout: layout(false), record }).into_string();
-    let undrawn = page(InteractionRecord { payload: None, ..record(false) });
+    assert!(page(InteractionRecord { payload: None, ..record(false) }).contains("The text is no longer kept"));
+    let mut undrawn = InteractionRecord { payload: None, ..record(false) };
+    undrawn.metrics.iter_mut().for_each(|metric| metric.decision.state = DecisionState::Closed(Outcome::NotSampled, None));
+    let undrawn = page(undrawn);
     assert!(undrawn.contains("The text was not kept: no metric drew this interaction"));
     let mut silent = record(false);
     silent.row.flags.no_content = true;

@@ -20,8 +20,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale that holds `low` to `high` with about `wanted` steps of 1, 2 or 5 times a power of ten (Heckbert, *Nice numbers for
-    /// graph labels*, Graphics Gems, 1990). Equal or unusable bounds give a scale around them.
+    /// A scale that holds `low` to `high` with about `wanted` steps of 1, 2 or 5 times a power of ten (Heckbert, *Nice numbers
+    /// for graph labels*, Graphics Gems, 1990). Equal or unusable bounds give a scale around them.
     pub fn new(low: f64, high: f64, wanted: usize) -> Self {
         let low = if low.is_finite() { low.clamp(-1e15, 1e15) } else { 0.0 };
         let high = if high.is_finite() { high.clamp(-1e15, 1e15) } else { low };

@@ -98,7 +98,9 @@ pub fn bar(parts: &[Part], alternative: &str) -> Markup {
                     g {
                         title { (part.title) }
                         rect.(part.style.class) x=(x) width=(across(*share)) height="16" {}
-                        @if let Some(fill) = part.style.pattern.fill() { rect fill=(fill) x=(x) width=(across(*share)) height="16" {} }
+                        @if let Some(fill) = part.style.pattern.fill() {
+                            rect fill=(fill) x=(x) width=(across(*share)) height="16" {}
+                        }
                         @if begin > 0.0 { line.cut x1=(x) x2=(x) y1="0" y2="16" {} }
                     }
                 }

@@ -10,7 +10,7 @@ use crate::ui::format;
 use crate::ui::layout::{self, Layout, Section};
 use crate::ui::link::{self, Href};
 use crate::ui::outcome::{label, style};
-use crate::ui::visible::{Visible, excerpt, isolated, plain};
+use crate::ui::visible::{Visible, excerpt, isolated};
 
 pub use filters::Filters;
 use filters::parse_utc;
@@ -144,7 +144,9 @@ fn filter_form(view: &Explore) -> Markup {
             label { span { "Metric" }
                 select name="metric" {
                     option value="" { "Any" }
-                    @for metric in &view.metrics { option value=(metric) selected[metric.as_str() == filters.metric] { (metric) } }
+                    @for metric in &view.metrics {
+                        option value=(metric) selected[metric.as_str() == filters.metric] { (metric) }
+                    }
                 }
             }
             label { span { "Outcome" }
@@ -156,16 +158,21 @@ fn filter_form(view: &Explore) -> Markup {
                 }
             }
             label { span { "Model" }
-                input type="text" name="model" value=(filters.model) list="models" placeholder="Any" autocomplete="off" spellcheck="false";
+                input type="text" name="model" value=(filters.model) list="models" placeholder="Any" autocomplete="off"
+                    spellcheck="false";
             }
             datalist #models { @for model in view.models.iter().take(MODELS_MAX) { option value=(model) {} } }
             div.field role="group" aria-label="Score" {
                 span.label aria-hidden="true" { "Score" }
-                input type="number" name="score_min" value=(filters.score_min) min="0" max="1" step="any" placeholder="0" aria-label="Score from";
+                input type="number" name="score_min" value=(filters.score_min) min="0" max="1" step="any" placeholder="0"
+                    aria-label="Score from";
                 span aria-hidden="true" { "–" }
-                input type="number" name="score_max" value=(filters.score_max) min="0" max="1" step="any" placeholder="1" aria-label="Score to";
+                input type="number" name="score_max" value=(filters.score_max) min="0" max="1" step="any" placeholder="1"
+                    aria-label="Score to";
             }
-            label { span { "From, UTC" } input type="datetime-local" name="from" value=(local(&filters.from).unwrap_or_default()); }
+            label {
+                span { "From, UTC" } input type="datetime-local" name="from" value=(local(&filters.from).unwrap_or_default());
+            }
             label { span { "To, UTC" } input type="datetime-local" name="to" value=(local(&filters.to).unwrap_or_default()); }
             div.buttons {
                 button.primary type="submit" { "Filter" }
@@ -220,8 +227,12 @@ fn line(row: &Row, view: &Explore) -> Markup {
             td.text role="cell" {
                 @match &row.text {
                     Some((question, answer)) => {
-                        a.question dir="auto" href=(href) { @if question.is_empty() { "(no question)" } @else { (Visible(question)) } }
-                        p.answer dir="auto" { @if answer.is_empty() { span.muted { "(tool call only)" } } @else { (Visible(answer)) } }
+                        a.question dir="auto" href=(href) {
+                            @if question.is_empty() { "(no question)" } @else { (Visible(question)) }
+                        }
+                        p.answer dir="auto" {
+                            @if answer.is_empty() { span.muted { "(tool call only)" } } @else { (Visible(answer)) }
+                        }
                     }
                     None => {
                         a.question href=(href) { code { (isolated(row.id.as_str())) } }
@@ -238,18 +249,21 @@ fn line(row: &Row, view: &Explore) -> Markup {
 
 pub(super) fn render_chip(chip: &Chip) -> Markup {
     let metric = chip.metric.as_str();
+    let outcome = label(chip.outcome).to_lowercase();
     html! {
         @match (chip.score, chip.free_score) {
             (Some(score), _) => {
-                span.chip.scored.yes[score >= 0.5] title={ (metric) ": " (format::score(score)) ", " (label(chip.outcome).to_lowercase()) @if chip.simulated { ", simulated" } } {
+                @let simulated = if chip.simulated { ", simulated" } else { "" };
+                span.chip.scored.yes[score >= 0.5] title={ (metric) ": " (format::score(score)) ", " (outcome) (simulated) } {
                     span.name { (metric) } " " (gauge(score)) " " span.num { (format::score(score)) }
                     @if chip.simulated { span.sim title="Simulated" { "sim" } }
                 }
             }
             (None, free) => {
-                span.chip title={ (metric) ": " (plain(&label(chip.outcome).to_lowercase())) @if let Some(free) = free { ", free score " (format::score(free)) } } {
+                @let free = free.map(|free| format!(", free {}", format::score(free))).unwrap_or_default();
+                span.chip title={ (metric) ": " (outcome) (free) } {
                     (style(chip.outcome).swatch()) span.name { (metric) } " "
-                    span.muted { (label(chip.outcome).to_lowercase()) @if let Some(free) = free { ", free " (format::score(free)) } }
+                    span.muted { (outcome) (free) }
                 }
             }
         }

@@ -125,16 +125,26 @@ fn basis(panel: &MetricPanel, estimate: &EstimateView) -> Markup {
         dl.basis {
             div {
                 dt { "Judged" }
-                dd { (count(estimate.judged)) " of " (count(estimate.population)) span.muted { " · " (format::share(estimate.judged, estimate.population)) } }
+                dd {
+                    (count(estimate.judged)) " of " (count(estimate.population))
+                    span.muted { " · " (format::share(estimate.judged, estimate.population)) }
+                }
             }
             div {
-                dt title="Share of what was drawn that got its verdict. The rest failed, waits, or was over budget." { "Coverage" }
+                dt title="Share of what was drawn that got its verdict. The rest failed, waits, or was over budget." {
+                    "Coverage"
+                }
                 dd { (short_percent(estimate.coverage)) span.muted { " of the drawn" } }
             }
             div { dt { "Cost" } dd { (format::money(estimate.cost)) } }
             div {
                 dt { "Judge" }
-                dd { (panel.reference) @if let Some(model) = &panel.reference_model { @if model != panel.reference.as_str() { span.muted { " · " (isolated(model)) } } } }
+                dd {
+                    (panel.reference)
+                    @if let Some(model) = &panel.reference_model {
+                        @if model != panel.reference.as_str() { span.muted { " · " (isolated(model)) } }
+                    }
+                }
             }
             div {
                 dt title="What the rate speaks of: this window's traffic, or the process that produces it." { "Estimand" }
@@ -181,20 +191,26 @@ fn model_table(rows: &[&GroupRow], most: f64, caption: &str) -> Markup {
                 tr role="row" {
                     th scope="col" role="columnheader" { "Model" }
                     th.num scope="col" role="columnheader" { "Rate" }
-                    th.wide scope="col" role="columnheader" { "Interval, 0 to " (format::percent(Scale::new(0.0, most, 4).high, 0)) }
+                    th.wide scope="col" role="columnheader" {
+                        "Interval, 0 to " (format::percent(Scale::new(0.0, most, 4).high, 0))
+                    }
                     th.num scope="col" role="columnheader" { "Judged" }
                 }
             }
             tbody role="rowgroup" {
                 @for row in rows {
                     tr role="row" {
-                        th scope="row" role="rowheader" { @if row.key.is_empty() { span.muted { "not named" } } @else { (isolated(&row.key)) } }
+                        th scope="row" role="rowheader" {
+                            @if row.key.is_empty() { span.muted { "not named" } } @else { (isolated(&row.key)) }
+                        }
                         @match &row.rate {
                             Some(rate) => {
                                 td.num.rated role="cell" { (rate.percent()) span.margin { " " (rate.margin()) } }
                                 td.wide role="cell" { (bar::interval(rate, most)) }
                             }
-                            None => { td.num.rated.muted role="cell" { (format::NONE) } td.wide.muted role="cell" { "none judged" } }
+                            None => {
+                                td.num.rated.muted role="cell" { (format::NONE) } td.wide.muted role="cell" { "none judged" }
+                            }
                         }
                         td.num role="cell" { (count(row.judged)) }
                     }
@@ -210,11 +226,17 @@ fn nothing_judged(panel: &MetricPanel, view: &Overview) -> Markup {
     html! {
         p.rate.none { strong { "No verdict yet" } }
         @if waiting > 0 {
-            p.rate-note { (format::counted(waiting, "interaction")) " " @if waiting == 1 { "waits" } @else { "wait" } " for the judge " strong { (panel.reference) } ". The rate appears with the first verdicts." }
+            p.rate-note {
+                (format::counted(waiting, "interaction")) " " @if waiting == 1 { "waits" } @else { "wait" } " for the judge "
+                strong { (panel.reference) } ". The rate appears with the first verdicts."
+            }
         } @else if counts().next().is_none() {
             p.rate-note { "Nothing that this metric is asked about came in during the last " (view.range.label()) "." }
         } @else {
-            p.rate-note { "In the last " (view.range.label()) " the judge " strong { (panel.reference) } " gave no verdict. " a href="#outcomes" { "Outcomes" } " say why." }
+            p.rate-note {
+                "In the last " (view.range.label()) " the judge " strong { (panel.reference) } " gave no verdict. "
+                a href="#outcomes" { "Outcomes" } " say why."
+            }
         }
     }
 }

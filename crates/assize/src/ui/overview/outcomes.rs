@@ -55,7 +55,11 @@ fn one(metric: &MetricName, view: &Overview) -> Markup {
                 table.outcomes role="table" {
                     caption.visually-hidden { "Outcomes of " (metric) }
                     thead.visually-hidden role="rowgroup" {
-                        tr role="row" { @for name in ["Outcome", "Count", "Share", "Reasons"] { th scope="col" role="columnheader" { (name) } } }
+                        tr role="row" {
+                            @for name in ["Outcome", "Count", "Share", "Reasons"] {
+                                th scope="col" role="columnheader" { (name) }
+                            }
+                        }
                     }
                     tbody role="rowgroup" {
                         @for (outcome, n) in &present {
