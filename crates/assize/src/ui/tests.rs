@@ -428,10 +428,11 @@ fn a_page_that_waits_follows_events_and_a_finished_one_does_not() {
 #[test]
 fn a_free_metric_has_its_free_score_as_verdict() {
     let mut free = metric_record("refusal", Some(Outcome::Judged), false);
+    assert_eq!(explore::reference_score(&free), Some(0.875), "a called reference judge has the last word");
     free.verdicts.clear();
+    assert_eq!(explore::reference_score(&free), None, "a free score is not the verdict of a called judge");
+    free.decision.state = DecisionState::Closed(Outcome::Judged, None);
     assert_eq!(explore::reference_score(&free), Some(0.25));
-    free.outcome = Some(Outcome::NotSampled);
-    assert_eq!(explore::reference_score(&free), None);
     let failed = metric_record("refusal", Some(Outcome::JudgeFailed), false);
     assert_eq!(explore::reference_score(&failed), None, "a cheap verdict is not the reference's");
 }

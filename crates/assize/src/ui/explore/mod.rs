@@ -49,10 +49,11 @@ pub struct Chip {
 
 /// The score of the reference judge: the last verdict, or, where free judges decide alone, the last free score.
 pub(super) fn reference_score(record: &MetricRecord) -> Option<f64> {
+    if record.decision.closed() == Some(Outcome::Judged) {
+        return record.decision.free_score();
+    }
     match record.outcome {
-        Some(Outcome::Judged | Outcome::Reused) => {
-            record.verdicts.last().map(|verdict| verdict.score).or_else(|| record.decision.free_score())
-        }
+        Some(Outcome::Judged | Outcome::Reused) => record.verdicts.last().map(|verdict| verdict.score),
         _ => None,
     }
 }
