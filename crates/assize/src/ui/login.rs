@@ -40,7 +40,8 @@ pub fn render(login: &Login) -> Markup {
             p {
                 "It was printed once, when Assize first started with an empty data directory. A key of your own is set on that "
                 "first "
-                "start with " code { "ASSIZE_BOOTSTRAP_KEY" } ". A lost key cannot be shown again, only replaced:"
+                "start with " code { "ASSIZE_BOOTSTRAP_KEY" } ". A lost key cannot be shown again; whoever holds another "
+                "admin key can make a new one:"
             }
             pre { code { "assize key create --scope admin" } }
         }
