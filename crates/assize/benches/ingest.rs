@@ -74,7 +74,11 @@ async fn main() {
     let quantile = |q: f64| waits[((waits.len() - 1) as f64 * q) as usize].as_secs_f64() * 1e3;
     let cpu = after.cpu_seconds - before.cpu_seconds;
     println!("spans of {span_bytes} bytes, batches of {BATCH}, {senders} senders, sampling rate 0");
-    println!("spans per CPU-second of the server: {:.0}   (CPU {cpu:.2} s, wall {wall:.2} s, {:.0} spans/s)", spans as f64 / cpu, spans as f64 / wall);
+    println!(
+        "spans per CPU-second of the server: {:.0}   (CPU {cpu:.2} s, wall {wall:.2} s, {:.0} spans/s)",
+        spans as f64 / cpu,
+        spans as f64 / wall
+    );
     println!("acknowledged after: median {:.1} ms, p99 {:.1} ms, worst {:.1} ms", quantile(0.5), quantile(0.99), quantile(1.0));
     println!("peak resident memory: {:.0} MB", after.peak_mb);
     println!("found over the API {:.0} ms after the last acknowledgement", delay.as_secs_f64() * 1e3);
@@ -120,7 +124,8 @@ fn address(server: &mut Child) -> String {
 }
 
 async fn send(client: &reqwest::Client, url: &str, body: Vec<u8>) {
-    let request = client.post(format!("{url}/v1/traces")).bearer_auth(KEY).header("content-type", "application/x-protobuf").body(body);
+    let request =
+        client.post(format!("{url}/v1/traces")).bearer_auth(KEY).header("content-type", "application/x-protobuf").body(body);
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
     let answer = ExportTraceServiceResponse::decode(response.bytes().await.unwrap()).unwrap();
@@ -155,7 +160,8 @@ fn id(number: u64, at: u64) -> String {
 
 fn batch(number: u64) -> Vec<u8> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let question = "My order has not arrived, although it was to be here on Tuesday. Could you tell me where it is and when it comes? ";
+    let question =
+        "My order has not arrived, although it was to be here on Tuesday. Could you tell me where it is and when it comes? ";
     let answer = "I have looked at your order: it left our warehouse on Monday and is with the carrier, who expects to deliver it on Thursday. ";
     let spans = (0..BATCH).map(|at| {
         let input = serde_json::json!([{ "role": "user", "parts": [{ "type": "text", "content": format!("{}{number} {at}", question.repeat(7)) }] }]);
@@ -182,7 +188,8 @@ fn batch(number: u64) -> Vec<u8> {
         }
     });
     let scope = ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() }] }.encode_to_vec()
+    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() }] }
+        .encode_to_vec()
 }
 
 fn attribute(key: &str, value: Value) -> KeyValue {

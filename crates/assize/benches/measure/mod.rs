@@ -36,5 +36,7 @@ impl Usage {
 /// The numbers of an environment variable, separated by commas.
 pub fn numbers_from(variable: &str, default: &str) -> Vec<u64> {
     let text = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
-    text.split(',').map(|number| number.trim().parse().unwrap_or_else(|_| panic!("{variable}: {number:?} is not a number"))).collect()
+    text.split(',')
+        .map(|number| number.trim().parse().unwrap_or_else(|_| panic!("{variable}: {number:?} is not a number")))
+        .collect()
 }
