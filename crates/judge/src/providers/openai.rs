@@ -199,6 +199,7 @@ impl OpenAi {
     fn refused(&self, failed: Failed<'_>, status: u16, body: &Value) -> CallFailure {
         let said = self.said(failed.request, body);
         let at = format!("HTTP {status} from {}", self.host);
+        let code = body.pointer("/error/code").and_then(Value::as_str);
         let (kind, message) = match status {
             401 => (CallFailureKind::Unauthorized, format!("{at}: {}", self.key_advice())),
             403 => (CallFailureKind::Unauthorized, format!("{at}: {said}; {}", self.key_advice())),
@@ -209,6 +210,10 @@ impl OpenAi {
                 format!("{at}: redirects are not followed; set base_url to the address that it redirects to"),
             ),
             404 => (CallFailureKind::Rejected, format!("{at}: {said}; check the judge's model and the provider's base_url")),
+            // Azure's filter of prompts, and OpenAI's.
+            400 if matches!(code, Some("content_filter" | "invalid_prompt")) => {
+                (CallFailureKind::Refused, format!("{at}: a content filter stopped the item: {said}"))
+            }
             _ if body.to_string().contains("response_format") => (
                 CallFailureKind::Rejected,
                 format!(
