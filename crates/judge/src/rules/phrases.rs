@@ -201,8 +201,7 @@ mod tests {
     proptest! {
         /// Against the plain definition: the folded phrase is a substring of the folded text.
         #[test]
-        fn agrees_with_folding_both(phrase in "[ab'’\"“ é]{1,6}", text in "[abAB'’`\"”« éÉ日]{0,40}", pad in any::<String>()) {
-            prop_assume!(phrase.chars().any(|c| !c.is_whitespace() && !is_quote(c)));
+        fn agrees_with_folding_both(phrase in "[ab'’\"“ é]{0,4}[abé][ab'’\"“ é]{0,4}", text in "[abAB'’`\"”« éÉ日]{0,40}", pad in any::<String>()) {
             let text = format!("{text}{pad}");
             let fold = |text: &str| text.chars().map(folded).collect::<String>();
             prop_assert_eq!(first(&[&phrase], false, &text).is_some(), fold(&text).contains(&fold(&phrase)));
