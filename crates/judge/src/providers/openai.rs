@@ -200,6 +200,10 @@ impl OpenAi {
         let (kind, message) = match status {
             401 => (CallFailureKind::Unauthorized, format!("{at}: {}", self.key_advice())),
             403 => (CallFailureKind::Unauthorized, format!("{at}: {said}; {}", self.key_advice())),
+            // No wait brings this back: somebody has to pay.
+            429 if code == Some("insufficient_quota") => {
+                (CallFailureKind::Rejected, format!("{at}: {said}; the account's quota is used up"))
+            }
             429 => (CallFailureKind::RateLimited, format!("{at}: {said}")),
             408 | 500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
             300..=399 => (
