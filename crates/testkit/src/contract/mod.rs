@@ -1,8 +1,10 @@
 //! What every backend of a port must do: one suite a port, run against each backend by its own tests.
 
 pub mod control;
+mod listing;
 pub mod queue;
 pub mod results;
+pub mod sums;
 
 use std::sync::Arc;
 
