@@ -7,7 +7,8 @@ use crate::ingest::otlp::logs;
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
 fn limits() -> JoinLimits {
-    JoinLimits { entries_max: 3, ..JoinLimits::default() }
+    let wait = Duration::from_secs(5);
+    JoinLimits { span_wait: wait, content_wait: wait, entries_max: 3, ..JoinLimits::default() }
 }
 
 fn project() -> ProjectName {
@@ -88,13 +89,21 @@ fn expecting() -> Joiner<u32> {
 }
 
 #[test]
-fn without_log_content_nothing_waits() {
-    let mut joiner = Joiner::new(limits());
+fn a_project_that_sends_no_log_content_stops_waiting() {
+    let mut joiner: Joiner<u32> = Joiner::new(limits());
+    let mut vain = 0;
+    while joiner.expects_content(&project()) {
+        assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "waits");
+        assert_eq!(all(joiner.expire(after(5))), ["> m [1] empty"]);
+        vain += 1;
+    }
+    assert_eq!(vain, VAIN_MAX);
     assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "> m [1] empty");
-    let mut joiner = expecting();
-    let other = ProjectName::new("other").unwrap();
-    assert_eq!(told(joiner.span(&other, span(1), 1, NOW)), "> m [1] empty");
-    assert_eq!(told(joiner.span(&project(), span(1), 1, after(3_601))), "> m [1] empty");
+    assert!(!joiner.concerns(&project(), &span(1)));
+    assert!(joiner.expects_content(&ProjectName::new("other").unwrap()));
+    // Content comes again, and with it the reason to wait.
+    assert_eq!(told(joiner.content(&project(), content(2, true, true, true), 2, NOW)), "q>a m [2]");
+    assert_eq!(told(joiner.span(&project(), span(1), 3, NOW)), "waits");
 }
 
 #[test]
@@ -200,10 +209,10 @@ proptest! {
     /// No ticket is lost or comes out twice, and nothing is left behind in the books.
     #[test]
     fn every_ticket_comes_out_once(steps in prop::collection::vec(prop_oneof![
-        (0..4u8, any::<bool>()).prop_map(|(n, a)| Step::Span(n, a)),
-        (0..4u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(n, q, a, m)| Step::Content(n, q || !a, a, m)),
+        (1..5u8, any::<bool>()).prop_map(|(n, a)| Step::Span(n, a)),
+        (1..5u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(n, q, a, m)| Step::Content(n, q || !a, a, m)),
         (0..400u64).prop_map(Step::Expire),
-        (0..4u8, any::<bool>()).prop_map(|(n, a)| Step::Settled(n, a)),
+        (1..5u8, any::<bool>()).prop_map(|(n, a)| Step::Settled(n, a)),
     ], 0..40)) {
         let mut joiner: Joiner<u32> = Joiner::new(limits());
         let mut clock = 0;
