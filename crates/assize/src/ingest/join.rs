@@ -256,7 +256,7 @@ impl<T> Joiner<T> {
     }
 
     /// What has waited long enough at `now`: spans go on as they are, whole conversations become interactions of their own, the
-    /// rest is refused. To be called whenever [`Joiner::next_due`] has passed.
+    /// rest is refused. To be called a few times a second.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Released<T>> {
         while let Some((at, key)) = self.settled_order.front() {
             if *at > now {
@@ -272,26 +272,9 @@ impl<T> Joiner<T> {
             }
             let key = key.clone();
             let Some(entry) = self.take(&key) else { continue };
-            released.extend(self.give_up(key, entry, Some(now)));
+            released.extend(self.give_up(key, entry, now));
         }
         released
-    }
-
-    /// Everything that waits, for a shutdown: as if all had waited long enough.
-    pub fn drain(&mut self) -> Vec<Released<T>> {
-        let keys: Vec<Key> = self.due.values().cloned().collect();
-        let mut released = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(entry) = self.take(&key) {
-                released.extend(self.give_up(key, entry, None));
-            }
-        }
-        released
-    }
-
-    /// When [`Joiner::expire`] has something to do next.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Says that an interaction is durable, with or without an answer, so that what comes about it later need not wait. To be called
@@ -325,8 +308,8 @@ impl<T> Joiner<T> {
         self.counters
     }
 
-    /// What becomes of an entry that has waited long enough; at a time, half a conversation goes back to wait without its tickets.
-    fn give_up(&mut self, key: Key, entry: Waiting<T>, now: Option<Timestamp>) -> Option<Released<T>> {
+    /// What becomes of an entry that has waited long enough; half a conversation goes back to wait without its tickets.
+    fn give_up(&mut self, key: Key, entry: Waiting<T>, now: Timestamp) -> Option<Released<T>> {
         let (project, tickets) = (key.0.clone(), entry.tickets);
         match (entry.span, entry.content) {
             (Some(mut span), content) => {
@@ -344,11 +327,10 @@ impl<T> Joiner<T> {
                 Some(Released::Interaction { project, draft: Box::new(content.into_draft()), tickets })
             }
             (None, Some(content)) => {
-                match now {
-                    Some(now) if now < entry.drop_at => {
-                        self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at)
-                    }
-                    _ => self.counters.orphaned += 1,
+                if now < entry.drop_at {
+                    self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at);
+                } else {
+                    self.counters.orphaned += 1;
                 }
                 (!tickets.is_empty()).then_some(Released::Refused { tickets, reason: NO_SPAN })
             }

@@ -84,7 +84,8 @@ fn all(released: Vec<Released<u32>>) -> Vec<String> {
 /// A joiner whose project has sent log content before.
 fn expecting() -> Joiner<u32> {
     let mut joiner = Joiner::new(limits());
-    assert_eq!(told(joiner.content(&project(), content(200, true, true, true), 0, NOW)), "q>a m [0]");
+    assert_eq!(told(joiner.content(&project(), content(200, true, true, true), 0, NOW.minus(Duration::from_secs(60)))), "waits");
+    assert_eq!(all(joiner.expire(NOW)), ["q>a m [0]"]);
     joiner
 }
 
@@ -102,7 +103,7 @@ fn a_project_that_sends_no_log_content_stops_waiting() {
     assert!(!joiner.concerns(&project(), &span(1)));
     assert!(joiner.expects_content(&ProjectName::new("other").unwrap()));
     // Content comes again, and with it the reason to wait.
-    assert_eq!(told(joiner.content(&project(), content(2, true, true, true), 2, NOW)), "q>a m [2]");
+    assert_eq!(told(joiner.content(&project(), content(2, true, true, true), 2, NOW)), "waits");
     assert_eq!(told(joiner.span(&project(), span(1), 3, NOW)), "waits");
 }
 
@@ -114,7 +115,6 @@ fn a_span_meets_its_content_whichever_comes_first() {
     assert_eq!(told(joiner.content(&project(), content(2, true, true, false), 3, NOW)), "waits");
     assert_eq!(told(joiner.span(&project(), span(2), 4, after(1))), "q>a m [3, 4]");
     assert_eq!((joiner.waiting(), joiner.counters().joined), ((0, 0), 2));
-    assert_eq!(joiner.next_due(), None);
 }
 
 #[test]
@@ -126,17 +126,16 @@ fn halves_of_content_come_together() {
 }
 
 #[test]
-fn complete_content_and_answered_spans_never_wait() {
+fn answered_spans_never_wait() {
     let mut joiner = expecting();
-    assert_eq!(told(joiner.content(&project(), content(1, true, true, true), 1, NOW)), "q>a m [1]");
     assert_eq!(told(joiner.span(&project(), answered(2), 2, NOW)), ">a m [2]");
+    assert!(!joiner.concerns(&project(), &answered(2)));
 }
 
 #[test]
 fn a_span_goes_on_when_nothing_comes() {
     let mut joiner = expecting();
     assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "waits");
-    assert_eq!(joiner.next_due(), Some(after(5)));
     assert!(joiner.expire(after(4)).is_empty());
     // Sent again meanwhile: it waits no longer for that.
     assert_eq!(told(joiner.span(&project(), span(1), 2, after(4))), "waits");
@@ -150,7 +149,8 @@ fn a_whole_conversation_without_span_stands_alone_and_half_a_one_is_refused_but_
     assert_eq!(told(joiner.content(&project(), content(1, true, true, false), 1, NOW)), "waits");
     assert_eq!(told(joiner.content(&project(), content(2, true, false, false), 2, NOW)), "waits");
     assert_eq!(told(joiner.content(&project(), content(3, true, false, false), 3, NOW)), "waits");
-    assert_eq!(all(joiner.expire(after(5))), ["q>a - [1]", "refused [2]", "refused [3]"]);
+    assert_eq!(all(joiner.expire(after(5))), ["refused [2]", "refused [3]"]);
+    assert_eq!(all(joiner.expire(after(10))), ["q>a - [1]"], "a whole one waits twice as long, for its span to bring the model");
     // A long call ends: its question is still there.
     assert_eq!(told(joiner.span(&project(), Draft { input: vec![], ..answered(2) }, 4, after(60))), "q>a m [4]");
     assert!(joiner.expire(after(599)).is_empty());
@@ -185,16 +185,6 @@ fn too_much_does_not_wait() {
         joiner.settled(&project(), &InteractionId::new(&id(number)).unwrap(), true, NOW);
     }
     assert_eq!((joiner.settled.len(), joiner.settled_order.len()), (3, 3));
-}
-
-#[test]
-fn a_shutdown_gives_every_ticket_back() {
-    let mut joiner = expecting();
-    joiner.span(&project(), span(1), 1, NOW);
-    joiner.content(&project(), content(2, true, true, false), 2, NOW);
-    joiner.content(&project(), content(3, true, false, false), 3, NOW);
-    assert_eq!(all(joiner.drain()), ["> m [1] empty", "q>a - [2]", "refused [3]"]);
-    assert_eq!(joiner.waiting(), (0, 0));
 }
 
 #[derive(Debug, Clone)]
@@ -247,7 +237,7 @@ proptest! {
             prop_assert_eq!(joiner.waiting.len(), joiner.due.len());
             prop_assert!(joiner.waiting.len() <= 3);
         }
-        put(joiner.drain());
+        put(joiner.expire(after(clock + 100_000)));
         back.sort_unstable();
         prop_assert_eq!(back, (1..=given).collect::<Vec<_>>());
         prop_assert_eq!((joiner.waiting(), joiner.due.len()), ((0, 0), 0));
