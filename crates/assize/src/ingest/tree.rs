@@ -245,10 +245,11 @@ pub(crate) mod tests {
             // Quarters are exact, so that they survive text.
             any::<i32>().prop_map(|n| serde_json::Number::from_f64(f64::from(n) / 4.0).map_or(Json::Null, Json::Number)),
             ".{0,12}".prop_map(|text| Json::Text(Cow::Owned(text))),
-            prop::sample::select(&words[..]).prop_map(|word| Json::Text(Cow::Borrowed(word))),
+            prop::sample::select(words.to_vec()).prop_map(|word| Json::Text(Cow::Borrowed(word))),
         ];
         leaf.prop_recursive(5, 40, 5, move |inner| {
-            let key = prop_oneof![prop::sample::select(&keys[..]).prop_map(Cow::Borrowed), "[a-z]{0,4}".prop_map(Cow::Owned),];
+            let key =
+                prop_oneof![prop::sample::select(keys.to_vec()).prop_map(Cow::Borrowed), "[a-z]{0,4}".prop_map(Cow::Owned),];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Json::List),
                 prop::collection::vec((key, inner), 0..6).prop_map(Json::Object),

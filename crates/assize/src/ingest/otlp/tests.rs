@@ -471,7 +471,7 @@ fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
         "gen_ai.tool.call.result",
     ];
     let kind = prop::sample::select(vec!["LLM", "TOOL", "RETRIEVER"]).prop_map(|kind| text("openinference.span.kind", kind));
-    let other = (prop::sample::select(&keys[..]), any_value()).prop_map(|(key, value)| attribute(key, value));
+    let other = (prop::sample::select(keys.to_vec()), any_value()).prop_map(|(key, value)| attribute(key, value));
     (kind, prop::collection::vec(other, 0..8)).prop_map(|(kind, mut others)| {
         others.push(kind);
         others
