@@ -58,7 +58,12 @@ struct Status {
     message: String,
 }
 
-/// Receives spans.
+/// Send spans: an OTLP `ExportTraceServiceRequest` as protobuf or JSON, gzip too.
+#[utoipa::path(post, path = "/v1/traces", tag = "ingest",
+    request_body(description = "`ExportTraceServiceRequest`", content((Vec<u8> = "application/x-protobuf"), (Object = "application/json"))),
+    responses((status = 200, description = "the protocol's own response message; what was refused is its partial success"),
+        (status = 400, description = "a `Status` in the encoding of the request, as for all errors"), (status = 401), (status = 403), (status = 413), (status = 415),
+        (status = 503, description = "come back after `Retry-After` seconds")))]
 pub async fn traces(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let encoding = Encoding::of(&headers);
     let received = async {
@@ -74,7 +79,12 @@ pub async fn traces(State(server): State<Arc<Server>>, headers: HeaderMap, body:
     answer(encoding.clone().unwrap_or(Encoding::Protobuf), received.await)
 }
 
-/// Receives log records.
+/// Send log records: an OTLP `ExportLogsServiceRequest` as protobuf or JSON, gzip too.
+#[utoipa::path(post, path = "/v1/logs", tag = "ingest",
+    request_body(description = "`ExportLogsServiceRequest`", content((Vec<u8> = "application/x-protobuf"), (Object = "application/json"))),
+    responses((status = 200, description = "the protocol's own response message; what was refused is its partial success"),
+        (status = 400, description = "a `Status` in the encoding of the request, as for all errors"), (status = 401), (status = 403), (status = 413), (status = 415),
+        (status = 503, description = "come back after `Retry-After` seconds")))]
 pub async fn logs(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let encoding = Encoding::of(&headers);
     let received = async {
