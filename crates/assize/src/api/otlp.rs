@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess
 use prost::Message;
 use serde::Serialize;
 
-use super::error::ApiError;
+use super::error::{ApiError, CHALLENGE};
 use super::{Server, auth, receive};
 use crate::access::Principal;
 use crate::ingest::otlp::{logs as log_records, traces as spans};
@@ -114,6 +114,9 @@ fn answer<T: Message + Serialize>(encoding: Encoding, received: Result<T, ApiErr
         Err(error) => {
             let status = Status { code: grpc_code(error.status), message: format!("{}: {}", error.code, error.message) };
             let mut response = encoding.respond(error.status, &status);
+            if error.status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
             if let Some(seconds) = error.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
