@@ -167,5 +167,9 @@ fn project_name(text: &str) -> Result<ProjectName, ApiError> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    // serde would take an array for an object whose fields come in order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("invalid_json", "the body is not a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request("invalid_json", format!("the body: {error}")))
 }
