@@ -100,7 +100,8 @@ pub trait Queue: Send + Sync {
     async fn folded(&self, offset: Offset) -> Result<(), StoreError>;
 
     /// Leases up to `max` drawn items at or before `up_to` whose time has come, oldest first. A lease that is not settled within
-    /// `lease_for` returns by itself, with another delivery number.
+    /// `lease_for` returns by itself, with another delivery number; so do the leases of a process that ended, as soon as the queue is
+    /// opened again.
     async fn lease(&self, max: usize, up_to: Offset, now: Timestamp, lease_for: Duration) -> Result<Vec<Leased>, StoreError>;
 
     /// Ends leases, in one durable commit. Void receipts are passed over.

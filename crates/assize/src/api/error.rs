@@ -49,6 +49,9 @@ impl ApiError {
     }
 }
 
+/// How a key may be sent, as every 401 says.
+pub const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, Basic realm=\"assize\"");
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: ErrorDetail { code: self.code.to_owned(), message: self.message } };
@@ -58,7 +61,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, Basic realm=\"assize\""));
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         response
     }

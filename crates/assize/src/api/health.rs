@@ -9,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 use super::Server;
 
 /// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "operation", security(()), responses((status = 200, body = String)))]
 pub async fn live() -> &'static str {
     "ok\n"
 }
 
 /// The stores answer.
+#[utoipa::path(get, path = "/readyz", tag = "operation", security(()), responses((status = 200, body = String), (status = 503, body = String)))]
 pub async fn ready(State(server): State<Arc<Server>>) -> Response {
     match server.pipeline.queue.depth(server.clock().now()).await {
         Ok(_) => "ready\n".into_response(),
@@ -22,6 +24,7 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
 }
 
 /// Counters in Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "operation", security(()), responses((status = 200, body = String)))]
 pub async fn counters(State(server): State<Arc<Server>>) -> Response {
     let mut text = server.pipeline.counters.render();
     if let Ok(depth) = server.pipeline.queue.depth(server.clock().now()).await {

@@ -6,7 +6,7 @@ use assize_core::results::{InteractionRecord, MetricRecord};
 use assize_core::{DecisionState, Interaction, ProjectName};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::auth::{Reader, Sender};
 use super::error::{ApiError, ErrorBody, ErrorDetail};
-use super::params::{ListParams, Params};
+use super::params::{ListParams, Params, Segments};
 use super::verdicts::VerdictBody;
 use super::{Server, receive};
 use crate::ingest;
@@ -190,7 +190,7 @@ pub struct CallView {
 pub async fn show(
     State(server): State<Arc<Server>>,
     reader: Reader,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<InteractionView>, ApiError> {
     let project = reader.project(params.project.as_deref())?;

@@ -6,13 +6,14 @@ use assize_core::control::{Project, Scope, StoredKey};
 use assize_core::{ProjectName, TenantName};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Admin;
 use super::error::{ApiError, ErrorBody};
+use super::params::Segments;
 use super::{Server, receive};
 
 /// The projects.
@@ -97,7 +98,7 @@ pub async fn projects(State(server): State<Arc<Server>>, Admin(_): Admin) -> Jso
 pub async fn create_project(
     State(server): State<Arc<Server>>,
     Admin(_): Admin,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
@@ -118,7 +119,7 @@ pub async fn create_project(
 pub async fn list(
     State(server): State<Arc<Server>>,
     Admin(who): Admin,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
 ) -> Result<Json<KeysBody>, ApiError> {
     let project = who.project_named(&name)?;
     let keys = server.access.keys().await?.into_iter().filter(|key| key.project == project);
@@ -131,7 +132,7 @@ pub async fn list(
 pub async fn create(
     State(server): State<Arc<Server>>,
     Admin(who): Admin,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<NewKeyBody>), ApiError> {
@@ -151,7 +152,7 @@ pub async fn create(
 pub async fn revoke(
     State(server): State<Arc<Server>>,
     Admin(who): Admin,
-    Path((name, id)): Path<(String, String)>,
+    Segments((name, id)): Segments<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let project = who.project_named(&name)?;
     let known = server.access.keys().await?.iter().any(|key| key.id == id && key.project == project);
@@ -166,5 +167,9 @@ fn project_name(text: &str) -> Result<ProjectName, ApiError> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    // serde would take an array for an object whose fields come in order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("invalid_json", "the body is not a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request("invalid_json", format!("the body: {error}")))
 }

@@ -7,6 +7,7 @@ pub mod grpc;
 pub mod health;
 pub mod interactions;
 pub mod keys;
+pub mod linger;
 pub mod openapi;
 pub mod otlp;
 pub mod outcomes;
@@ -97,4 +98,5 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
     router
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
+        .layer(axum::middleware::from_fn(linger::hear_out))
 }

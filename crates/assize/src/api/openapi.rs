@@ -4,12 +4,14 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{estimates, interactions, keys, outcomes, spend, verdicts};
+use super::{estimates, health, interactions, keys, otlp, outcomes, spend, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Assize", description = "Judges production LLM traffic at the least cost and reports a number that can be trusted."),
     paths(
+        otlp::traces,
+        otlp::logs,
         interactions::create,
         interactions::list,
         interactions::show,
@@ -21,11 +23,15 @@ use super::{estimates, interactions, keys, outcomes, spend, verdicts};
         keys::create_project,
         keys::list,
         keys::create,
-        keys::revoke
+        keys::revoke,
+        health::live,
+        health::ready,
+        health::counters,
+        document
     ),
-    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "control", description = "Projects and keys")),
+    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "control", description = "Projects and keys"), (name = "operation", description = "Is it well?")),
     security(("bearer" = []), ("basic" = [])),
-    modifiers(&Keys)
+    modifiers(&Keys, &Langfuse)
 )]
 struct Document;
 
@@ -39,7 +45,23 @@ impl Modify for Keys {
     }
 }
 
-/// The description of the REST surface.
+/// The same receivers at the paths where Langfuse's exporters look.
+struct Langfuse;
+
+impl Modify for Langfuse {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for name in ["traces", "logs"] {
+            let Some(mut path) = document.paths.paths.get(&format!("/v1/{name}")).cloned() else { continue };
+            if let Some(post) = &mut path.post {
+                post.operation_id = Some(format!("langfuse_{name}"));
+            }
+            document.paths.paths.insert(format!("/api/public/otel/v1/{name}"), path);
+        }
+    }
+}
+
+/// The description of the surface over HTTP.
+#[utoipa::path(get, path = "/openapi.json", tag = "operation", security(()), responses((status = 200, body = Object)))]
 pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
 }

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess
 use prost::Message;
 use serde::Serialize;
 
-use super::error::ApiError;
+use super::error::{ApiError, CHALLENGE};
 use super::{Server, auth, receive};
 use crate::access::Principal;
 use crate::ingest::otlp::{logs as log_records, traces as spans};
@@ -58,7 +58,12 @@ struct Status {
     message: String,
 }
 
-/// Receives spans.
+/// Send spans: an OTLP `ExportTraceServiceRequest` as protobuf or JSON, gzip too.
+#[utoipa::path(post, path = "/v1/traces", tag = "ingest",
+    request_body(description = "`ExportTraceServiceRequest`", content((Vec<u8> = "application/x-protobuf"), (Object = "application/json"))),
+    responses((status = 200, description = "the protocol's own response message; what was refused is its partial success"),
+        (status = 400, description = "a `Status` in the encoding of the request, as for all errors"), (status = 401), (status = 403), (status = 413), (status = 415),
+        (status = 503, description = "come back after `Retry-After` seconds")))]
 pub async fn traces(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let encoding = Encoding::of(&headers);
     let received = async {
@@ -74,7 +79,12 @@ pub async fn traces(State(server): State<Arc<Server>>, headers: HeaderMap, body:
     answer(encoding.clone().unwrap_or(Encoding::Protobuf), received.await)
 }
 
-/// Receives log records.
+/// Send log records: an OTLP `ExportLogsServiceRequest` as protobuf or JSON, gzip too.
+#[utoipa::path(post, path = "/v1/logs", tag = "ingest",
+    request_body(description = "`ExportLogsServiceRequest`", content((Vec<u8> = "application/x-protobuf"), (Object = "application/json"))),
+    responses((status = 200, description = "the protocol's own response message; what was refused is its partial success"),
+        (status = 400, description = "a `Status` in the encoding of the request, as for all errors"), (status = 401), (status = 403), (status = 413), (status = 415),
+        (status = 503, description = "come back after `Retry-After` seconds")))]
 pub async fn logs(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let encoding = Encoding::of(&headers);
     let received = async {
@@ -104,6 +114,9 @@ fn answer<T: Message + Serialize>(encoding: Encoding, received: Result<T, ApiErr
         Err(error) => {
             let status = Status { code: grpc_code(error.status), message: format!("{}: {}", error.code, error.message) };
             let mut response = encoding.respond(error.status, &status);
+            if error.status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
             if let Some(seconds) = error.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }

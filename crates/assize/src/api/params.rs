@@ -5,7 +5,7 @@ use std::time::Duration;
 use assize_core::results::Filter;
 use assize_core::{Dimension, JudgeName, MetricName, Outcome, ProjectName, Timestamp};
 use axum::extract::FromRequestParts;
-use axum::extract::Query;
+use axum::extract::{Path, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|error| invalid("the query", error.body_text()))
+    }
+}
+
+/// Segments of the path whose errors, such as a `%FF` that is no UTF-8, are answered like all others.
+pub struct Segments<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|error| invalid("the path", error.body_text()))
     }
 }
 

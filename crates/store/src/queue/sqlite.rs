@@ -44,7 +44,9 @@ impl SqliteQueue {
         let after = position(after);
         queue
             .write(0, OnFull::Wait, move |connection| {
-                connection.execute("UPDATE total SET next = max(next, ?1 + 1), folded = max(folded, ?1)", [after]).map(|_| ())
+                connection.execute("UPDATE total SET next = max(next, ?1 + 1), folded = max(folded, ?1)", [after])?;
+                // Nobody else has the directory, so whoever held a lease is gone: what was in hand need not wait for its end.
+                connection.execute("UPDATE pending SET due = NULL, leased = 0 WHERE leased = 1", []).map(|_| ())
             })
             .await?;
         Ok(queue)

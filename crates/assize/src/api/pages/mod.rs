@@ -11,7 +11,7 @@ use assize_core::control::Scope;
 use assize_core::results::Results;
 use assize_core::{Dimension, ProjectName};
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -23,6 +23,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::auth::{self, Reader};
 use super::error::ApiError;
+use super::params::Segments;
 use super::{Server, interactions};
 use crate::access::Principal;
 use crate::pipeline::report::{EstimatesQuery, GroupBy, report};
@@ -171,7 +172,12 @@ async fn models(results: &dyn Results, server: &Server, project: &ProjectName) -
     Some(models)
 }
 
-async fn show(State(server): State<Arc<Server>>, viewer: Viewer, Path(id): Path<String>) -> Result<Response, Response> {
+async fn show(
+    State(server): State<Arc<Server>>,
+    viewer: Viewer,
+    id: Result<Segments<String>, ApiError>,
+) -> Result<Response, Response> {
+    let Segments(id) = id.map_err(page_of_error)?;
     let record = interactions::find(&server, &viewer.project, &id).await.map_err(page_of_error)?;
     let view = InteractionPage { layout: viewer.layout(&server), record };
     Ok(interaction::render(&view).into_response())

@@ -1,0 +1,13 @@
+//! The product from outside: the real binary, real sockets, and a fake provider that remembers what was asked and charged.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod bad_input;
+mod grpc;
+mod harness;
+mod interactions;
+mod isolation;
+mod judging;
+mod otlp;
+mod restart;
+mod server;
+mod xstest;
