@@ -286,6 +286,7 @@ fn table(summary: &Value) -> String {
         for (metric, rate) in metrics.as_object().into_iter().flatten() {
             let percent = |key: &str| rate[key].as_f64().map(|share| share * 100.0);
             let figure = match (percent("estimate"), percent("low"), percent("high")) {
+                (Some(estimate), Some(low), Some(high)) if low == high => format!("{estimate:5.1} %   exact{:27}", ""),
                 (Some(estimate), Some(low), Some(high)) => format!("{estimate:5.1} %   95 % interval {low:4.1} to {high:4.1} %"),
                 _ => "    –     nothing judged yet".to_owned(),
             };

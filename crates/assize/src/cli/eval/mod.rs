@@ -178,7 +178,7 @@ impl Eval {
                 Err(why)
             }
             None => {
-                say::note("\nstopping: what is being judged is finished first; a second Ctrl-C stops at once");
+                recording.stopping("stopping: what is being judged is finished first; a second Ctrl-C stops at once");
                 tokio::select! {
                     _ = &mut scoring => {}
                     () = tokio::time::sleep(STOP_WITHIN) => {}

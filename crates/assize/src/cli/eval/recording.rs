@@ -111,6 +111,12 @@ impl Recording {
         self.tell(&inner);
     }
 
+    /// The bar goes away for a last word.
+    pub fn stopping(&self, word: &str) {
+        self.progress.finish();
+        self.progress.aside(word);
+    }
+
     /// The end of the run, or of what a signal left of it. What was recorded is on disk; where nothing could be judged and nothing
     /// was paid, `--out` is as it was, so that the run can be repeated once the cause is put right.
     pub fn finish(&self, elapsed: Duration) -> Result<Finish, String> {

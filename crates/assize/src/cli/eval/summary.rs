@@ -128,7 +128,7 @@ impl Rate {
         let mut lines: Vec<String> =
             others.map(|(outcome, count)| format!("  {} {}", thousands(*count), outcome.replace('_', " "))).collect();
         for (code, failure) in &self.failures {
-            lines.push(format!("  {} not judged ({code}), such as: {}", thousands(failure.count), failure.example));
+            lines.push(format!("  {} failed ({code}), such as: {}", thousands(failure.count), failure.example));
         }
         lines
     }
