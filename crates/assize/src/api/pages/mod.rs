@@ -195,7 +195,7 @@ async fn show_named(
     viewer: Viewer,
     Query(IdParam { id }): Query<IdParam>,
 ) -> Result<Response, Response> {
-    show(server, viewer, Path(id)).await
+    show(server, viewer, Ok(Segments(id))).await
 }
 
 /// Says that something has changed, at most once a second; the page then fetches itself again.
