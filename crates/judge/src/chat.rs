@@ -111,6 +111,7 @@ fn version(spec: &ChatSpec, question: &Question, provider: &dyn Provider) -> Jud
         number(spec.temperature.map(|temperature| temperature.to_string())).as_bytes(),
         number(spec.seed.map(|seed| seed.to_string())).as_bytes(),
         &spec.max_completion_tokens.to_le_bytes(),
+        &[spec.response_format as u8],
         answer::SCHEMA.as_bytes(),
     ])
 }
@@ -138,6 +139,7 @@ impl CalledJudge for ChatJudge {
             temperature: self.spec.temperature,
             seed: self.spec.seed,
             max_completion_tokens: self.spec.max_completion_tokens,
+            response_format: self.spec.response_format,
             question: &self.question,
             interaction,
         };

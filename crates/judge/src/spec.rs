@@ -163,6 +163,9 @@ pub struct ChatSpec {
     /// Tokens of an answer at the most.
     #[serde(default = "max_completion_tokens")]
     pub max_completion_tokens: u32,
+    /// How the model is held to the form of a verdict.
+    #[serde(default)]
+    pub response_format: ResponseFormat,
     /// What the model charges, in USD per million tokens. Known models need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
@@ -171,6 +174,19 @@ pub struct ChatSpec {
 fn max_completion_tokens() -> u32 {
     // A score and a sentence take about 50; a reason cut off would be an invalid answer, paid for.
     200
+}
+
+/// How a model is held to the form of a verdict. Whatever comes back is validated all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// By a strict JSON schema.
+    #[default]
+    JsonSchema,
+    /// To some JSON object, for models and hosts without schemas; the prompt says which.
+    JsonObject,
+    /// By the prompt alone.
+    Text,
 }
 
 /// A price as written: `{ input = 5.0, output = 15.0, cached_input = 2.5 }`, or `"free"` for one's own host.

@@ -12,7 +12,7 @@ use assize_testkit::samples::{self, MORNING};
 
 const CALLERS: usize = 8;
 const BATCH: usize = 100;
-const FOLD: usize = 2_000;
+const FOLD: usize = 5_000;
 const LEASE: usize = 100;
 
 /// CPU seconds of this process so far, from the 14th and 15th field of `/proc/self/stat`, in ticks of 10 ms.

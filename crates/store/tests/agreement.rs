@@ -4,7 +4,8 @@
 
 use assize_core::results::{Results, SumsQuery};
 use assize_core::{Accepted, Dimension, Outcome, Scored, Timestamp};
-use assize_testkit::contract::results::{all_sums, by_key, entries, expected_sums, mixed, same_sums};
+use assize_testkit::contract::results::entries;
+use assize_testkit::contract::sums::{all_sums, by_key, expected_sums, mixed, same_sums};
 use assize_testkit::samples::{MORNING, project};
 use proptest::prelude::*;
 

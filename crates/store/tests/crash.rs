@@ -16,7 +16,7 @@ const CALLERS: usize = 4;
 
 fn sample(id: &str) -> Accepted {
     let time = samples::MORNING;
-    if id.len() % 2 == 0 { samples::drawn("p", id, time) } else { samples::row("p", id, time) }
+    if id.len().is_multiple_of(2) { samples::drawn("p", id, time) } else { samples::row("p", id, time) }
 }
 
 /// The process that is killed: this very test, told by a variable to write until it dies.

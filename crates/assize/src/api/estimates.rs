@@ -128,7 +128,7 @@ pub async fn list(
     }
     let group_by = group_by(params.group_by.as_deref(), &server.settings.report.dimensions)?;
     let query = EstimatesQuery { project, metric, from, to, group_by, level };
-    let groups = report(&*server.results, &query).await?;
+    let mut groups = report(&*server.results, &query).await?;
     let panel = server.pipeline.panels.current();
     let configured: Option<&Metric> = panel.policy.metrics.iter().find(|configured| configured.name == query.metric);
     if configured.is_none() && groups.is_empty() {
@@ -138,6 +138,10 @@ pub async fn list(
             "unknown_metric",
             format!("metric: there is no metric {:?}; there are {}", query.metric.as_str(), names.join(", ")),
         ));
+    }
+    if let (Some(reference), GroupBy::All, true) = (configured.and_then(Metric::reference), &query.group_by, groups.is_empty()) {
+        let (key, reference) = (String::new(), reference.version.clone());
+        groups.push(GroupEstimate { key, reference, estimate: None, sums: assize_core::results::Sums::default() });
     }
     let description =
         configured.map_or_else(|| "interactions with an answer".to_owned(), |metric| population(metric, &panel.policy.sampling));

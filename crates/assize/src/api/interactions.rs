@@ -194,8 +194,47 @@ pub async fn show(
     Params(params): Params<ListParams>,
 ) -> Result<Json<InteractionView>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
-    let record = find(&server, &project, &id).await?;
-    Ok(Json(InteractionView::from(record)))
+    match find(&server, &project, &id).await {
+        Ok(record) => Ok(Json(InteractionView::from(record))),
+        Err(error) => awaiting(&server, &project, &id).map(Json).ok_or(error),
+    }
+}
+
+/// A span that was acknowledged and waits for its text: nothing is decided about it yet.
+fn awaiting(server: &Server, project: &ProjectName, id: &str) -> Option<InteractionView> {
+    let parsed = assize_core::InteractionId::new(id).ok()?;
+    if !server.waiting.awaits(project, &parsed) {
+        return None;
+    }
+    let panel = server.pipeline.panels.current();
+    let why =
+        || ErrorDetail { code: "awaiting_text".to_owned(), message: "a part of it has come, and waits for the rest".to_owned() };
+    let metrics = panel.policy.metrics.iter().map(|metric| MetricView {
+        metric: metric.name.to_string(),
+        outcome: "pending".to_owned(),
+        why: Some(why()),
+        probability: 0.0,
+        score: None,
+        judge_version: metric.reference().map_or_else(String::new, |tier| tier.version.to_string()),
+        free_scores: Vec::new(),
+        verdicts: Vec::new(),
+        calls: Vec::new(),
+    });
+    let now = server.clock().now().to_rfc3339();
+    Some(InteractionView {
+        id: id.to_owned(),
+        project: project.to_string(),
+        time: now.clone(),
+        accepted_at: now,
+        conversation_id: None,
+        dimensions: serde_json::Map::new(),
+        time_replaced: false,
+        truncated: false,
+        policy_version: panel.policy.version.to_string(),
+        payload_kept: false,
+        payload: None,
+        metrics: metrics.collect(),
+    })
 }
 
 /// The record of `id`, or 404.

@@ -211,7 +211,9 @@ mod tests {
     use super::*;
     use crate::ingest::tree::tests::any_json;
 
-    fn said(json: &str, side: Side) -> Option<(Option<String>, Vec<(&'static str, String)>)> {
+    type Said = (Option<String>, Vec<(&'static str, String)>);
+
+    fn said(json: &str, side: Side) -> Option<Said> {
         let found = recognised(Json::parse(json).unwrap(), side).ok()?;
         Some((found.system, found.messages.into_iter().map(|m| (m.role.as_str(), m.content)).collect()))
     }

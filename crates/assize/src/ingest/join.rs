@@ -11,12 +11,13 @@
 //! Whatever describes a span has the id of the span, so that a second account of it, sent again after a lost answer or once as span
 //! and once as log event, is a duplicate to the queue and counts once.
 //!
-//! Waiting is the exception. Spans with an answer pass at once. So do log events that hold all of a call
-//! (`gen_ai.client.inference.operation.details` with question, answer and model): they are interactions of their own. A span
+//! Waiting is the exception. Spans with an answer pass at once. Log events that hold all of a call
+//! (`gen_ai.client.inference.operation.details` with question and answer) wait twice as long as a span does: the span brings tags and
+//! what was retrieved, and without it they are interactions of their own. A span
 //! without an answer waits unless [`VAIN_MAX`] spans of its project have waited in vain since log content last came: then its sender
 //! does not send any.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use assize_core::{InteractionId, ProjectName, Timestamp};
@@ -119,6 +120,8 @@ pub struct Joiner<T> {
     number: u64,
     bytes: usize,
     in_vain: HashMap<ProjectName, u32>,
+    /// Projects that have sent log content; what is settled need be remembered for these only.
+    speaking: HashSet<ProjectName>,
     settled: HashMap<Key, bool>,
     settled_order: VecDeque<(Timestamp, Key)>,
     counters: JoinCounters,
@@ -138,6 +141,7 @@ impl<T> Joiner<T> {
             number: 0,
             bytes: 0,
             in_vain: HashMap::new(),
+            speaking: HashSet::new(),
             settled: HashMap::new(),
             settled_order: VecDeque::new(),
             counters: JoinCounters::default(),
@@ -147,6 +151,11 @@ impl<T> Joiner<T> {
     /// Whether spans of `project` that have no answer have reason to wait.
     pub fn expects_content(&self, project: &ProjectName) -> bool {
         self.in_vain.get(project).is_none_or(|spans| *spans < VAIN_MAX)
+    }
+
+    /// Whether the project has sent log content.
+    pub fn is_speaking(&self, project: &ProjectName) -> bool {
+        self.speaking.contains(project)
     }
 
     /// Whether the draft of a span has to go through here: it has no answer and reason to wait, or something waits for it.
@@ -200,6 +209,9 @@ impl<T> Joiner<T> {
     /// Takes what log events say about a span. It comes back at once if it is complete, or if its span waits for just that.
     pub fn content(&mut self, project: &ProjectName, content: SpanContent, ticket: T, now: Timestamp) -> Option<Released<T>> {
         self.in_vain.remove(project);
+        if self.speaking.len() < PROJECTS_MAX {
+            self.speaking.insert(project.clone());
+        }
         let key = (project.clone(), content.id.clone());
         let interaction =
             |draft, tickets| Some(Released::Interaction { project: project.clone(), draft: Box::new(draft), tickets });
@@ -223,7 +235,6 @@ impl<T> Joiner<T> {
                     }
                     self.put_until(key, Some(span), Some(merged), tickets, entry.due.0, entry.drop_at);
                 }
-                None if merged.is_complete() => return interaction(merged.into_draft(), tickets),
                 None => self.put(key, None, Some(merged), tickets, now),
             }
             return None;
@@ -236,9 +247,6 @@ impl<T> Joiner<T> {
             }
             None => {}
         }
-        if content.is_complete() {
-            return interaction(content.into_draft(), vec![ticket]);
-        }
         if self.is_full(content.text_bytes()) {
             self.counters.full += 1;
             return Some(Released::Refused { tickets: vec![ticket], reason: FULL });
@@ -248,7 +256,7 @@ impl<T> Joiner<T> {
     }
 
     /// What has waited long enough at `now`: spans go on as they are, whole conversations become interactions of their own, the
-    /// rest is refused. To be called whenever [`Joiner::next_due`] has passed.
+    /// rest is refused. To be called a few times a second.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Released<T>> {
         while let Some((at, key)) = self.settled_order.front() {
             if *at > now {
@@ -264,32 +272,15 @@ impl<T> Joiner<T> {
             }
             let key = key.clone();
             let Some(entry) = self.take(&key) else { continue };
-            released.extend(self.give_up(key, entry, Some(now)));
+            released.extend(self.give_up(key, entry, now));
         }
         released
-    }
-
-    /// Everything that waits, for a shutdown: as if all had waited long enough.
-    pub fn drain(&mut self) -> Vec<Released<T>> {
-        let keys: Vec<Key> = self.due.values().cloned().collect();
-        let mut released = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(entry) = self.take(&key) {
-                released.extend(self.give_up(key, entry, None));
-            }
-        }
-        released
-    }
-
-    /// When [`Joiner::expire`] has something to do next.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Says that an interaction is durable, with or without an answer, so that what comes about it later need not wait. To be called
-    /// after the enqueue of every draft that came out of here; remembers nothing for projects that send no log content.
+    /// after the enqueue of every span's draft; remembers nothing for projects that send no log content.
     pub fn settled(&mut self, project: &ProjectName, id: &InteractionId, has_output: bool, now: Timestamp) {
-        if !self.expects_content(project) {
+        if !self.speaking.contains(project) {
             return;
         }
         let key = (project.clone(), id.clone());
@@ -317,8 +308,8 @@ impl<T> Joiner<T> {
         self.counters
     }
 
-    /// What becomes of an entry that has waited long enough; at a time, half a conversation goes back to wait without its tickets.
-    fn give_up(&mut self, key: Key, entry: Waiting<T>, now: Option<Timestamp>) -> Option<Released<T>> {
+    /// What becomes of an entry that has waited long enough; half a conversation goes back to wait without its tickets.
+    fn give_up(&mut self, key: Key, entry: Waiting<T>, now: Timestamp) -> Option<Released<T>> {
         let (project, tickets) = (key.0.clone(), entry.tickets);
         match (entry.span, entry.content) {
             (Some(mut span), content) => {
@@ -336,11 +327,10 @@ impl<T> Joiner<T> {
                 Some(Released::Interaction { project, draft: Box::new(content.into_draft()), tickets })
             }
             (None, Some(content)) => {
-                match now {
-                    Some(now) if now < entry.drop_at => {
-                        self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at)
-                    }
-                    _ => self.counters.orphaned += 1,
+                if now < entry.drop_at {
+                    self.put_until(key, None, Some(content), Vec::new(), entry.drop_at, entry.drop_at);
+                } else {
+                    self.counters.orphaned += 1;
                 }
                 (!tickets.is_empty()).then_some(Released::Refused { tickets, reason: NO_SPAN })
             }
@@ -360,8 +350,11 @@ impl<T> Joiner<T> {
     }
 
     fn put(&mut self, key: Key, span: Option<Draft>, content: Option<SpanContent>, tickets: Vec<T>, now: Timestamp) {
-        let soon = span.is_some() || content.as_ref().is_some_and(SpanContent::is_whole);
-        let wait = if soon { self.limits.span_wait } else { self.limits.content_wait };
+        let wait = match (&span, &content) {
+            (Some(_), _) => self.limits.span_wait,
+            (None, Some(content)) if content.is_whole() => self.limits.span_wait * 2,
+            (None, _) => self.limits.content_wait,
+        };
         self.put_until(key, span, content, tickets, now.plus(wait), now.plus(self.limits.keep));
     }
 

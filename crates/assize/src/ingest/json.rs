@@ -151,16 +151,21 @@ fn array(body: &str) -> Result<Decoded, BodyError> {
 }
 
 fn item(text: &str) -> Result<Draft, ItemError> {
+    // A value takes up to 16 times its text when parsed. Text with escapes is at most twice as long as what it says, as a rule.
+    if text.len() > 2 * ITEM_TEXT_MAX {
+        return Err(too_large());
+    }
     let json =
         Json::parse(text).map_err(|error| ItemError::new("invalid_json", format!("the item is not valid JSON: {error}")))?;
     let draft = fields::draft(json)?;
     if draft.text_bytes() > ITEM_TEXT_MAX {
-        return Err(ItemError::new(
-            "item_too_large",
-            format!("the item holds more than {ITEM_TEXT_MAX} bytes of text: shorten it"),
-        ));
+        return Err(too_large());
     }
     Ok(draft)
+}
+
+fn too_large() -> ItemError {
+    ItemError::new("item_too_large", format!("the item holds more than {ITEM_TEXT_MAX} bytes of text: shorten it"))
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ pub(crate) mod tests {
 
     /// Any JSON value, nested a little, with the keys that the readers look for.
     pub(crate) fn any_json() -> impl Strategy<Value = Json<'static>> {
-        let keys = [
+        const KEYS: &[&str] = &[
             "role",
             "content",
             "parts",
@@ -237,7 +237,8 @@ pub(crate) mod tests {
             "response",
             "result",
         ];
-        let words = ["user", "assistant", "tool", "text", "tool_call", "message", "human", "image_url", "reasoning", ""];
+        const WORDS: &[&str] =
+            &["user", "assistant", "tool", "text", "tool_call", "message", "human", "image_url", "reasoning", ""];
         let leaf = prop_oneof![
             Just(Json::Null),
             any::<bool>().prop_map(Json::Bool),
@@ -245,11 +246,10 @@ pub(crate) mod tests {
             // Quarters are exact, so that they survive text.
             any::<i32>().prop_map(|n| serde_json::Number::from_f64(f64::from(n) / 4.0).map_or(Json::Null, Json::Number)),
             ".{0,12}".prop_map(|text| Json::Text(Cow::Owned(text))),
-            prop::sample::select(words.to_vec()).prop_map(|word| Json::Text(Cow::Borrowed(word))),
+            prop::sample::select(WORDS).prop_map(|word| Json::Text(Cow::Borrowed(word))),
         ];
-        leaf.prop_recursive(5, 40, 5, move |inner| {
-            let key =
-                prop_oneof![prop::sample::select(keys.to_vec()).prop_map(Cow::Borrowed), "[a-z]{0,4}".prop_map(Cow::Owned),];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            let key = prop_oneof![prop::sample::select(KEYS).prop_map(Cow::Borrowed), "[a-z]{0,4}".prop_map(Cow::Owned),];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Json::List),
                 prop::collection::vec((key, inner), 0..6).prop_map(Json::Object),

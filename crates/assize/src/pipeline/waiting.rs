@@ -75,11 +75,20 @@ impl Waiting {
             let joiner = self.joiner();
             drafts.into_iter().partition(|draft| joiner.concerns(&who.project, draft))
         };
+        let ids = self.remembered(&who.project, &whole);
         let mut receipt = accept(pipeline, who, whole.into_iter().map(Ok).collect()).await?;
+        for id in ids {
+            self.joiner().settled(&who.project, &id, true, pipeline.clock.now());
+        }
         let parked = early.into_iter().map(|draft| Parked::Span(Box::new(draft))).collect();
         let waiting = self.park(pipeline, who, parked).await?;
         receipt.accepted += waiting;
         Ok(receipt)
+    }
+
+    /// Of spans that come with their text, the ids that log events may still speak of.
+    fn remembered(&self, project: &ProjectName, drafts: &[Draft]) -> Vec<InteractionId> {
+        if self.joiner().is_speaking(project) { drafts.iter().filter_map(|draft| draft.id.clone()).collect() } else { Vec::new() }
     }
 
     /// Takes what log events say about spans.

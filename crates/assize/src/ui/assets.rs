@@ -34,8 +34,8 @@ pub const ROUTE: &str = "/assets/{file}";
 /// How long an asset may be kept: its address changes with its content.
 pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
-/// Headers of every page and asset. Scripts, styles and connections only from here; no framing; forms only to here; pages are never
-/// stored, since they show judged text.
+/// Headers of every page and asset. Scripts, styles and connections only from here; no framing; forms only to here; pages are
+/// never stored, since they show judged text.
 pub const PAGE_HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",

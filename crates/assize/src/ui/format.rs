@@ -65,6 +65,11 @@ impl Rate {
         if above == below { format!("±{THIN}{above}") } else { format!("+{above} {MINUS}{below}") }
     }
 
+    /// `3.4 and 5.0 %`, to go after "between".
+    pub fn between(&self) -> String {
+        self.range().replace(" – ", " and ")
+    }
+
     /// `3.4 – 5.0 %`
     pub fn range(&self) -> String {
         let digits = self.decimals();
@@ -120,7 +125,7 @@ pub fn count(n: u64) -> String {
 fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -179,7 +184,8 @@ pub fn utc(at: Timestamp, pattern: &str) -> String {
     instant.strftime(pattern).to_string()
 }
 
-/// An instant to the minute, in UTC, exact in its `datetime` and on hovering: `24 Nov, 09:30`, with the year if it is not `now`'s.
+/// An instant to the minute, in UTC, exact in its `datetime` and on hovering: `24 Nov, 09:30`, with the year if it is not
+/// `now`'s.
 pub fn instant(at: Timestamp, now: Timestamp) -> Markup {
     let pattern = if utc(at, "%Y") == utc(now, "%Y") { "%-d %b, %H:%M" } else { "%-d %b %Y, %H:%M" };
     let exact = at.to_rfc3339();

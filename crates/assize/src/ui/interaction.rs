@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use assize_core::results::{InteractionRecord, MetricRecord};
-use assize_core::{CallRecord, CallStatus, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
+use assize_core::{CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
 use maud::{Markup, html};
 
-use crate::ui::explore::{gauge, reference_score};
+use crate::ui::explore::{Chip, gauge, reference_score, render_chip};
 use crate::ui::format::{self, count, money_or_unknown};
 use crate::ui::layout::{self, Layout, Section, simulated_badge};
 use crate::ui::link::Href;
@@ -24,6 +24,8 @@ pub struct InteractionPage {
 
 /// Characters of a text that are shown before it is folded, and that are shown at all: a page must stay a page.
 const SHOWN_CHARS: usize = 1_500;
+/// The same for what stands beside the conversation: instructions, documents, tool results.
+const ASIDE_CHARS: usize = 500;
 const CHARS_MAX: usize = 200_000;
 /// Lines before it is folded.
 const SHOWN_LINES: usize = 30;
@@ -38,13 +40,25 @@ pub fn render(view: &InteractionPage) -> Markup {
     let body = html! {
         div.heading {
             div {
-                p.crumb { a href=(Href::new("/explore").with("project", view.layout.project.as_str()).build()) { "Explore" } " / Interaction" }
+                p.crumb {
+                    a href=(Href::new("/explore").with("project", view.layout.project.as_str()).build()) { "Explore" }
+                    " / Interaction"
+                }
                 h1.id { (isolated(id)) }
+            }
+        }
+        (facts(view))
+        @if !record.metrics.is_empty() {
+            nav #at-a-glance.glance data-live[waits] aria-label="Verdicts at a glance" {
+                ul.chips {
+                    @for metric in &record.metrics {
+                        li { a href={ "#metric-" (metric.decision.metric) } { (render_chip(&Chip::from(metric))) } }
+                    }
+                }
             }
         }
         div.interaction {
             div.said {
-                (facts(view))
                 @match &record.payload {
                     Some(payload) => (conversation(payload, record)),
                     None => (not_kept(record)),
@@ -74,7 +88,10 @@ fn facts(view: &InteractionPage) -> Markup {
             }
             @if let Some(conversation) = &row.conversation_id { div { dt { "Conversation" } dd { (isolated(conversation)) } } }
             @if let Some(usage) = payload.and_then(|payload| payload.usage) { div { dt { "Tokens" } dd { (tokens(&usage)) } } }
-            div { dt { "Size" } dd { (count(row.features.chars.into())) " characters, " (format::counted(row.features.turns.into(), "turn")) } }
+            div {
+                dt { "Size" }
+                dd { (count(row.features.chars.into())) " characters, " (format::counted(row.features.turns.into(), "turn")) }
+            }
             div { dt { "Accepted" } dd { (format::instant(row.accepted_at, view.layout.now)) " UTC" } }
             div { dt { "Policy" } dd { code { (isolated(row.policy.as_str())) } } }
             @if let Some(payload) = payload {
@@ -87,8 +104,10 @@ fn facts(view: &InteractionPage) -> Markup {
             p.notice { "The sender's clock lay outside 7 days back and 5 minutes ahead. The time of acceptance is used instead." }
         }
         @if row.flags.truncated {
-            p.notice { "The sender cut the text short: the judge saw what is shown here. Raise the attribute limit where the application runs ("
-                code { "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT" } ")." }
+            p.notice {
+                "The sender cut the text short: the judge saw what is shown here. Raise the attribute limit where the "
+                "application runs (" code { "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT" } ")."
+            }
         }
     }
 }
@@ -117,9 +136,13 @@ fn not_kept(record: &InteractionRecord) -> Markup {
             @if record.row.flags.no_content {
                 p.empty { "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" }
                     " where the application runs, and the next ones can be judged." }
+            } @else if record.metrics.iter().any(|metric| metric.decision.state == DecisionState::Drawn) {
+                p.empty { "The text is no longer kept. What is on record stands here." }
             } @else {
-                p.empty { "The text was not kept: no metric drew this interaction, and only the text of drawn ones is stored. What is on record stands here. "
-                    "To keep a share of all, set " code { "reserve" } " under " code { "[sampling]" } "." }
+                p.empty {
+                    "The text was not kept: no metric drew this interaction, and only the text of drawn ones is stored. What is "
+                    "on record stands here. To keep a share of all, set " code { "reserve" } " under " code { "[sampling]" } "."
+                }
             }
         }
     }
@@ -132,7 +155,10 @@ fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {
         section.conversation aria-labelledby="conversation" {
             h2 #conversation { "Conversation" }
             @if nothing || record.row.flags.no_content {
-                p.empty { "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" } " where the application runs." }
+                p.empty {
+                    "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" }
+                    " where the application runs."
+                }
             }
             @if let Some(system) = &payload.system { (said("system", "System", None, system)) }
             @if earlier > 0 { p.muted { (format::counted(earlier as u64, "earlier message")) " not shown." } }
@@ -143,7 +169,9 @@ fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {
                 @for (i, document) in payload.context.iter().take(ITEMS_MAX).enumerate() {
                     (said("context", &format!("Document {}", i + 1), None, document))
                 }
-                @if payload.context.len() > ITEMS_MAX { p.muted { (count((payload.context.len() - ITEMS_MAX) as u64)) " more not shown." } }
+                @if payload.context.len() > ITEMS_MAX {
+                    p.muted { (count((payload.context.len() - ITEMS_MAX) as u64)) " more not shown." }
+                }
             }
             @if let Some(reference) = &payload.reference {
                 h3 { "Right answer" }
@@ -170,18 +198,18 @@ fn said(class: &str, name: &str, tool: Option<(&str, &str)>, text: &str) -> Mark
     html! {
         div.message.(class) {
             p.role { (name) @if let Some((verb, tool)) = tool { " · " (verb) " " code { (isolated(tool)) } } }
-            (folded(text))
+            (folded(text, if matches!(class, "system" | "context" | "tool") { ASIDE_CHARS } else { SHOWN_CHARS }))
         }
     }
 }
 
 /// A text as it is; what goes beyond a screen is folded, what goes beyond reason is counted.
-fn folded(text: &str) -> Markup {
+fn folded(text: &str, shown_chars: usize) -> Markup {
     if text.is_empty() {
         return html! { p.text.muted { "(empty)" } };
     }
     let (kept, cut) = split_at_chars(text, CHARS_MAX);
-    let (head, rest) = head(kept);
+    let (head, rest) = head(kept, shown_chars);
     html! {
         div.text dir="auto" { (Visible(head)) }
         @if !rest.is_empty() {
@@ -190,7 +218,9 @@ fn folded(text: &str) -> Markup {
                 div.text dir="auto" { (Visible(rest)) }
             }
         }
-        @if !cut.is_empty() { p.muted { (count(cut.chars().count() as u64)) " more characters are not shown here; the API has them." } }
+        @if !cut.is_empty() {
+            p.muted { (count(cut.chars().count() as u64)) " more characters are not shown here; the API has them." }
+        }
     }
 }
 
@@ -199,13 +229,13 @@ fn split_at_chars(text: &str, chars: usize) -> (&str, &str) {
 }
 
 /// The part that is shown at once, cut at a line or a word where one is near. A little more than that is not worth folding.
-fn head(text: &str) -> (&str, &str) {
-    let (by_chars, _) = split_at_chars(text, SHOWN_CHARS);
+fn head(text: &str, shown_chars: usize) -> (&str, &str) {
+    let (by_chars, _) = split_at_chars(text, shown_chars);
     let lines_end = text.match_indices('\n').nth(SHOWN_LINES).map_or(text.len(), |(at, _)| at);
     if lines_end < by_chars.len() {
         return text.split_at(lines_end);
     }
-    if split_at_chars(text, SHOWN_CHARS + SHOWN_CHARS / 4).1.is_empty() {
+    if split_at_chars(text, shown_chars + shown_chars / 4).1.is_empty() {
         return (text, "");
     }
     let near = by_chars.len() / 5 * 4;
@@ -224,10 +254,13 @@ fn metric_panel(metric: &MetricRecord) -> Markup {
                 @if metric.verdicts.iter().any(|verdict| verdict.simulated) { (simulated_badge()) }
             }
             @if let Some(score) = reference_score(metric) {
-                p.rate { strong { (format::score(score)) } " " (gauge(score)) " " span.margin { @if score >= 0.5 { "yes" } @else { "no" } } }
+                p.rate {
+                    strong { (format::score(score)) } " " (gauge(score)) " "
+                    span.margin { @if score >= 0.5 { "yes" } @else { "no" } }
+                }
             }
             (why(metric))
-            @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, &metric.calls)) }
+            @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, metric.verdicts.len() > 1)) }
             (free_scores(metric))
             (drawn(metric))
             (calls(&metric.calls))
@@ -246,20 +279,24 @@ fn why(metric: &MetricRecord) -> Markup {
     }
 }
 
-fn verdict_block(verdict: &Verdict, calls: &[CallRecord]) -> Markup {
+/// A verdict in full; its score only where the panel's headline does not say it.
+fn verdict_block(verdict: &Verdict, with_score: bool) -> Markup {
     html! {
         div.verdict {
-            @if verdict.reason.is_empty() { p.muted { "The judge gave no reason." } } @else { blockquote dir="auto" { (Visible(&verdict.reason)) } }
+            @if verdict.reason.is_empty() {
+                p.muted { "The judge gave no reason." }
+            } @else {
+                blockquote dir="auto" { (Visible(&verdict.reason)) }
+            }
             dl.facts {
                 div { dt { "Judge" } dd { (verdict.judge) } }
                 @if let Some(model) = &verdict.model { div { dt { "Model" } dd { (isolated(model)) } } }
-                div { dt { "Score" } dd { (format::score(verdict.score)) @if let Some(label) = &verdict.label { " · " (isolated(label)) } } }
+                @if with_score { div { dt { "Score" } dd { (format::score(verdict.score)) } } }
+                @if let Some(label) = &verdict.label { div { dt { "Label" } dd { (isolated(label)) } } }
                 @if let Some(confidence) = verdict.confidence { div { dt { "Confidence" } dd { (format::score(confidence)) } } }
                 div { dt { "Version" } dd { code { (isolated(verdict.version.as_str())) } } }
-                @if !calls.is_empty() || verdict.usage.is_some() || verdict.latency_ms > 0 {
-                    div { dt { "Cost" } dd { (money_or_unknown(verdict.cost)) } }
-                    div { dt { "Latency" } dd { (format::duration(Duration::from_millis(verdict.latency_ms))) } }
-                }
+                div { dt { "Cost" } dd { (money_or_unknown(verdict.cost)) } }
+                div { dt { "Latency" } dd { (format::duration(Duration::from_millis(verdict.latency_ms))) } }
                 @if let Some(usage) = &verdict.usage { div { dt { "Tokens" } dd { (tokens(usage)) } } }
             }
         }
@@ -297,13 +334,25 @@ fn drawn(metric: &MetricRecord) -> Markup {
             } @else if p <= 0.0 {
                 "The policy never judges interactions like this one; the rate does not speak of them."
             } @else if p >= 1.0 {
-                "Judged for certain: it speaks for itself alone."
+                "Drawn for certain: a verdict on it speaks for itself alone."
+            } @else if metric.outcome == Some(Outcome::NotSampled) {
+                "The probability of being drawn was " strong { (probability(p)) } "."
             } @else {
-                "Drawn with probability " strong { (format::short_percent(p)) } ": if judged, it speaks for " (format::score(1.0 / p).trim_end_matches('0').trim_end_matches('.')) " interactions."
+                "Drawn with probability " strong { (probability(p)) } ": a verdict on it speaks for " (weight(p)) " interactions."
             }
             " " span.muted { "Reference judge, version " code { (isolated(metric.decision.reference.as_str())) } "." }
         }
     }
+}
+
+/// Small probabilities never read as none.
+fn probability(p: f64) -> String {
+    if p < 0.0001 { format!("{:.2e}", p) } else { format::short_percent(p) }
+}
+
+fn weight(p: f64) -> String {
+    let w = 1.0 / p;
+    if w >= 9.95 { count(w.round().min(1e18) as u64) } else { format!("{w:.1}").trim_end_matches(".0").to_owned() }
 }
 
 fn calls(calls: &[CallRecord]) -> Markup {
@@ -316,13 +365,18 @@ fn calls(calls: &[CallRecord]) -> Markup {
                     table {
                         caption.visually-hidden { "Calls made" }
                         thead { tr {
-                            th scope="col" { "Ended" } th scope="col" { "Judge" } th scope="col" { "Provider, model" } th scope="col" { "Result" }
+                            th scope="col" { "Ended" } th scope="col" { "Judge" } th scope="col" { "Provider, model" }
+                            th scope="col" { "Result" }
                             th.num scope="col" { "Latency" } th.num scope="col" { "Cost" } th.num scope="col" { "Tokens" }
                         } }
                         tbody {
                             @for call in calls.iter().take(ITEMS_MAX) {
                                 tr {
-                                    td { time datetime=(call.at.to_rfc3339()) title=(plain(&call.id.0)) { (format::utc(call.at, "%H:%M:%S")) } }
+                                    td {
+                                        time datetime=(call.at.to_rfc3339()) title=(plain(&call.id.0)) {
+                                            (format::utc(call.at, "%H:%M:%S"))
+                                        }
+                                    }
                                     td { (call.judge) }
                                     td { (call.provider) " · " (isolated(&call.model)) }
                                     td { @match call.status {
@@ -331,7 +385,9 @@ fn calls(calls: &[CallRecord]) -> Markup {
                                     } }
                                     td.num { (format::duration(Duration::from_millis(call.latency_ms))) }
                                     td.num { (money_or_unknown(call.cost)) }
-                                    td.num { @match &call.usage { Some(usage) => (tokens(usage)), None => span.muted { "unknown" } } }
+                                    td.num {
+                                        @match &call.usage { Some(usage) => (tokens(usage)), None => span.muted { "unknown" } }
+                                    }
                                 }
                             }
                         }
@@ -352,20 +408,20 @@ mod tests {
         let lines = "x\n".repeat(100);
         let wide = "é".repeat(5_000);
         for text in [long_line.as_str(), &lines, &wide, "short", "a\n\n  b"] {
-            let (head, rest) = head(text);
+            let (head, rest) = head(text, SHOWN_CHARS);
             assert_eq!(format!("{head}{rest}"), text);
             assert!(head.chars().count() <= SHOWN_CHARS && head.lines().count() <= SHOWN_LINES + 1);
         }
-        assert_eq!(head("short"), ("short", ""));
-        assert!(!head(&lines).1.is_empty() && !head(&wide).1.is_empty());
+        assert_eq!(head("short", SHOWN_CHARS), ("short", ""));
+        assert!(!head(&lines, SHOWN_CHARS).1.is_empty() && !head(&wide, SHOWN_CHARS).1.is_empty());
         let slightly_long = "y".repeat(SHOWN_CHARS + 10);
-        assert_eq!(head(&slightly_long).1, "", "ten characters are not worth a click");
+        assert_eq!(head(&slightly_long, SHOWN_CHARS).1, "", "ten characters are not worth a click");
     }
 
     #[test]
     fn white_space_is_kept_and_excess_is_counted() {
-        assert!(folded("a\n\n  b").into_string().contains("a\n\n  b"));
-        let out = folded(&"z".repeat(CHARS_MAX + 5)).into_string();
+        assert!(folded("a\n\n  b", SHOWN_CHARS).into_string().contains("a\n\n  b"));
+        let out = folded(&"z".repeat(CHARS_MAX + 5), SHOWN_CHARS).into_string();
         assert!(out.contains("5 more characters are not shown"));
     }
 }

@@ -4,6 +4,7 @@ use assize_core::{ProjectName, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::ui::link::Href;
+use crate::ui::visible::plain;
 use crate::ui::{assets, chart, format};
 
 /// What the frame of a signed-in page shows.
@@ -54,7 +55,9 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                 header.top {
                     a.brand href=(Href::new("/").with("project", project).build()) { (mark()) span { "Assize" } }
                     nav aria-label="Pages" {
-                        a href=(Href::new("/").with("project", project).build()) aria-current=[here(Section::Overview)] { "Overview" }
+                        a href=(Href::new("/").with("project", project).build()) aria-current=[here(Section::Overview)] {
+                            "Overview"
+                        }
                         a href=(Href::new("/explore").with("project", project).build()) aria-current=[here(Section::Explore)] {
                             "Explore"
                         }
@@ -81,8 +84,9 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                     }
                 }
                 @if layout.simulated {
-                    p.banner role="note" {
-                        (simulated_badge()) " Some verdicts here come from a built-in provider that plays a judge. They show how Assize "
+                    aside.banner aria-label="Simulated verdicts" {
+                        (simulated_badge())
+                        " Some verdicts here come from a built-in provider that plays a judge. They show how Assize "
                         "works and say nothing about your models. Set " code { "OPENAI_API_KEY" } " to have real ones."
                     }
                 }
@@ -124,7 +128,7 @@ fn head(title: &str) -> Markup {
     html! {
         head {
             meta charset="utf-8";
-            title { (title) " · Assize" }
+            title { (plain(title)) " · Assize" }
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             meta name="robots" content="noindex";

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::ui::visible::Visible;
 use crate::ui::{layout, link};
 
 /// What the login page shows.
@@ -24,19 +25,23 @@ pub fn render(login: &Login) -> Markup {
             p.lead { "The dashboard shows what users and models said to each other. It opens with an admin key." }
             form.login method="post" action=(PATH) {
                 input type="hidden" name="next" value=(link::local(&login.next));
+                // For password managers, which want a name beside a secret; without a name of its own it is not sent.
+                input type="text" autocomplete="username" value="admin" readonly hidden;
                 label for="key" { "Admin key" }
                 input #key type="password" name="key" required autocomplete="current-password" autofocus spellcheck="false"
                     autocapitalize="none" aria-invalid=[login.error.as_ref().map(|_| "true")]
                     aria-describedby=[login.error.as_ref().map(|_| "login-error")];
                 @if let Some(error) = &login.error {
-                    p.error #login-error role="alert" { (error) }
+                    p.error #login-error role="alert" { (Visible(error)) }
                 }
                 button.primary type="submit" { "Sign in" }
             }
             h2 { "Where is the key?" }
             p {
-                "It was printed once, when Assize first started with an empty data directory. A key of your own is set on that first "
-                "start with " code { "ASSIZE_BOOTSTRAP_KEY" } ". A lost key cannot be shown again, only replaced:"
+                "It was printed once, when Assize first started with an empty data directory. A key of your own is set on that "
+                "first "
+                "start with " code { "ASSIZE_BOOTSTRAP_KEY" } ". A lost key cannot be shown again; whoever holds another "
+                "admin key can make a new one:"
             }
             pre { code { "assize key create --scope admin" } }
         }

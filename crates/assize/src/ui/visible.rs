@@ -1,5 +1,5 @@
-//! Hostile text made visible. Escaping keeps text from becoming markup; this keeps it from lying: characters that turn the direction
-//! of a line, that are invisible, or that carry hidden instructions are shown by their code point.
+//! Hostile text made visible. Escaping keeps text from becoming markup; this keeps it from lying: characters that turn the
+//! direction of a line, that are invisible, or that carry hidden instructions are shown by their code point.
 
 use std::fmt::Write;
 
@@ -86,8 +86,8 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// Whether a reader would not see `c`, or would see other text in a wrong order because of it. Joiners stay: Persian and emoji need
-/// them.
+/// Whether a reader would not see `c`, or would see other text in a wrong order because of it. Joiners stay: Persian and emoji
+/// need them.
 fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' | '\r' => false,

@@ -34,6 +34,13 @@ fn the_constant_part_holds_question_rubric_and_format_and_no_item() {
     assert!(!Prompt::open(&bare, None).unwrap().system().contains("How to decide"));
 }
 
+/// Verdicts of two wordings are never pooled: who changes a word changes [`FRAME`] too, and then this digest.
+#[test]
+fn the_wording_changes_only_with_the_frame() {
+    let wording = [INSTRUCTIONS, RUBRIC, SCALE, FORMAT].map(str::as_bytes);
+    assert_eq!((FRAME, assize_core::JudgeVersion::of(&wording).as_str()), ("prompt/1", "fd3931f85901e6a8"));
+}
+
 #[test]
 fn an_item_is_laid_out_in_sections() {
     let mut whole = interaction("What?", "That.");

@@ -17,7 +17,7 @@ pub use openai::OpenAi;
 pub use simulated::Simulated;
 
 use crate::check::SpecError;
-use crate::spec::{ProviderKind, ProviderSpec, Question};
+use crate::spec::{ProviderKind, ProviderSpec, Question, ResponseFormat};
 
 /// What a model is asked.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub seed: Option<i64>,
     /// Tokens of the answer at the most.
     pub max_completion_tokens: u32,
+    /// How the model is held to the form of a verdict.
+    pub response_format: ResponseFormat,
     /// What `system` asks; only the simulation looks at it.
     pub question: &'a Question,
     /// What `item` shows; only the simulation looks at it.

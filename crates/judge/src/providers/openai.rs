@@ -9,7 +9,7 @@ use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, Timestamp, TokenUsage};
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use super::repeatable::repeatable;
 use super::{Completion, Provider, Request};
 use crate::answer;
 use crate::check::SpecError;
-use crate::spec::ProviderSpec;
+use crate::spec::{ProviderSpec, ResponseFormat};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +45,8 @@ pub struct OpenAi {
 struct Body<'a> {
     model: &'a str,
     messages: [WireMessage<'a>; 2],
-    response_format: ResponseFormat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<WireFormat<'a>>,
     max_completion_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -60,9 +61,10 @@ struct WireMessage<'a> {
 }
 
 #[derive(Serialize)]
-struct ResponseFormat<'a> {
-    r#type: &'static str,
-    json_schema: NamedSchema<'a>,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireFormat<'a> {
+    JsonSchema { json_schema: NamedSchema<'a> },
+    JsonObject,
 }
 
 #[derive(Serialize)]
@@ -160,9 +162,12 @@ impl OpenAi {
                     WireMessage { role: "system", content: request.system },
                     WireMessage { role: "user", content: request.item },
                 ],
-                response_format: ResponseFormat {
-                    r#type: "json_schema",
-                    json_schema: NamedSchema { name: "verdict", strict: true, schema: &self.schema },
+                response_format: match request.response_format {
+                    ResponseFormat::JsonSchema => Some(WireFormat::JsonSchema {
+                        json_schema: NamedSchema { name: "verdict", strict: true, schema: &self.schema },
+                    }),
+                    ResponseFormat::JsonObject => Some(WireFormat::JsonObject),
+                    ResponseFormat::Text => None,
                 },
                 max_completion_tokens: request.max_completion_tokens,
                 temperature: request.temperature,
@@ -191,9 +196,14 @@ impl OpenAi {
     fn refused(&self, failed: Failed<'_>, status: u16, body: &Value) -> CallFailure {
         let said = self.said(failed.request, body);
         let at = format!("HTTP {status} from {}", self.host);
+        let code = body.pointer("/error/code").and_then(Value::as_str);
         let (kind, message) = match status {
             401 => (CallFailureKind::Unauthorized, format!("{at}: {}", self.key_advice())),
             403 => (CallFailureKind::Unauthorized, format!("{at}: {said}; {}", self.key_advice())),
+            // No wait brings this back: somebody has to pay.
+            429 if code == Some("insufficient_quota") => {
+                (CallFailureKind::Rejected, format!("{at}: {said}; the account's quota is used up"))
+            }
             429 => (CallFailureKind::RateLimited, format!("{at}: {said}")),
             408 | 500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
             300..=399 => (
@@ -201,6 +211,16 @@ impl OpenAi {
                 format!("{at}: redirects are not followed; set base_url to the address that it redirects to"),
             ),
             404 => (CallFailureKind::Rejected, format!("{at}: {said}; check the judge's model and the provider's base_url")),
+            // Azure's filter of prompts, and OpenAI's.
+            400 if matches!(code, Some("content_filter" | "invalid_prompt")) => {
+                (CallFailureKind::Refused, format!("{at}: a content filter stopped the item: {said}"))
+            }
+            _ if body.to_string().contains("response_format") => (
+                CallFailureKind::Rejected,
+                format!(
+                    "{at}: {said}; set response_format = \"json_object\" or \"text\" for this judge, or choose another model"
+                ),
+            ),
             _ => (CallFailureKind::Rejected, format!("{at}: {said}")),
         };
         failed.because(kind, message)
@@ -223,7 +243,7 @@ impl OpenAi {
             .find_map(Value::as_str)
             .unwrap_or("it gave no reason");
         let key = self.key.as_ref().map_or("", |key| key.expose_secret());
-        repeatable(message, key, request.item)
+        repeatable(message.trim_end_matches('.'), key, request.item)
     }
 
     fn completed(&self, mut failed: Failed<'_>, body: &Value) -> Result<Completion, CallFailure> {
@@ -296,7 +316,7 @@ impl Provider for OpenAi {
             rate_limits::wait(response.headers(), Timestamp::from_system(SystemTime::now()))
         };
         match read(response).await {
-            Ok(Some(bytes)) if status == StatusCode::OK => match serde_json::from_slice(&bytes) {
+            Ok(Some(bytes)) if status.is_success() => match serde_json::from_slice(&bytes) {
                 Ok(body) => self.completed(failed(wait), &body),
                 Err(error) => {
                     // The category, not the error: that may repeat what it stumbled over.
@@ -304,7 +324,7 @@ impl Provider for OpenAi {
                     Err(failed(wait).because(CallFailureKind::InvalidAnswer, message))
                 }
             },
-            Ok(None) if status == StatusCode::OK => {
+            Ok(None) if status.is_success() => {
                 let message = format!("an answer from {} of more than {BODY_BYTES_MAX} bytes", self.host);
                 Err(failed(wait).because(CallFailureKind::InvalidAnswer, message))
             }

@@ -4,7 +4,7 @@
 //! compared with quotes folded. So the text is read once, nothing is rewritten, and the automaton does not grow with the number of
 //! quotes. Other letters than ASCII match as they are written.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 
 use crate::check::SpecError;
 
@@ -112,8 +112,13 @@ impl Phrases {
     }
 
     fn found<'p, 't>(&'p self, text: &'t str) -> impl Iterator<Item = (usize, &'p Phrase)> + use<'p, 't> {
+        // Most texts hold no anchor at all, which the plain search finds out faster. What ends last may have begun before what ends
+        // first, by less than the longest anchor.
+        let first = self.automaton.find(text);
+        let from = first.map_or(text.len(), |first| first.end().saturating_sub(self.automaton.max_pattern_len()));
         // The search is only refused for other kinds of match or anchored searches, which `open` does not build.
-        self.automaton.try_find_overlapping_iter(text).into_iter().flatten().filter_map(move |found| {
+        let anchors = self.automaton.try_find_overlapping_iter(Input::new(text).range(from..));
+        anchors.into_iter().flatten().filter_map(move |found| {
             let index = found.pattern().as_usize();
             let phrase = self.phrases.get(index)?;
             phrase.stands_at(text, found.start(), found.end()).then_some((index, phrase))
@@ -196,8 +201,7 @@ mod tests {
     proptest! {
         /// Against the plain definition: the folded phrase is a substring of the folded text.
         #[test]
-        fn agrees_with_folding_both(phrase in "[ab'’\"“ é]{1,6}", text in "[abAB'’`\"”« éÉ日]{0,40}", pad in any::<String>()) {
-            prop_assume!(phrase.chars().any(|c| !c.is_whitespace() && !is_quote(c)));
+        fn agrees_with_folding_both(phrase in "[ab'’\"“ é]{0,4}[abé][ab'’\"“ é]{0,4}", text in "[abAB'’`\"”« éÉ日]{0,40}", pad in any::<String>()) {
             let text = format!("{text}{pad}");
             let fold = |text: &str| text.chars().map(folded).collect::<String>();
             prop_assert_eq!(first(&[&phrase], false, &text).is_some(), fold(&text).contains(&fold(&phrase)));

@@ -30,7 +30,7 @@ impl SqliteControl {
     async fn write<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let path = self.database.path().to_owned();
         let operation = move |connection: &Connection, (): &mut ()| operation(connection).map_err(|error| failure(&path, &error));
@@ -94,7 +94,7 @@ impl Control for SqliteControl {
         let id = id.to_owned();
         self.write(move |connection| {
             let sql = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-            Ok(connection.execute(sql, (id, at.0))? > 0)
+            Ok(connection.execute(sql, (&id, at.0))? > 0)
         })
         .await
     }
@@ -103,7 +103,7 @@ impl Control for SqliteControl {
         let (version, json) = (version.clone(), json.to_owned());
         self.write(move |connection| {
             let sql = "INSERT OR IGNORE INTO policy (version, json, at) VALUES (?1, ?2, ?3)";
-            connection.execute(sql, (version.as_str(), json, at.0)).map(|_| ())
+            connection.execute(sql, (version.as_str(), &json, at.0)).map(|_| ())
         })
         .await
     }

@@ -55,7 +55,7 @@ impl SqliteQueue {
     async fn write<T, F>(&self, bytes: usize, on_full: OnFull, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let path = self.path();
         let operation = move |connection: &Connection, _: &mut ()| operation(connection).map_err(|error| failure(&path, &error));
@@ -178,7 +178,7 @@ impl Queue for SqliteQueue {
         let (mut from, mut forgotten) = (Vec::new(), 0);
         loop {
             let begin = std::mem::take(&mut from);
-            let (count, next) = self.write(0, OnFull::Wait, move |connection| forget(connection, begin, horizon)).await?;
+            let (count, next) = self.write(0, OnFull::Wait, move |connection| forget(connection, &begin, horizon)).await?;
             forgotten += count;
             match next {
                 Some(key) => from = key,
@@ -296,18 +296,16 @@ fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Resu
 
 /// One step: keys from `from` on in order of the keys, which is the order they lie in. Returns how many were forgotten and where the
 /// next step begins. An index by time would make accept pay for what this does once in a while.
-fn forget(connection: &Connection, from: Vec<u8>, horizon: Timestamp) -> rusqlite::Result<(u64, Option<Vec<u8>>)> {
+fn forget(connection: &Connection, from: &[u8], horizon: Timestamp) -> rusqlite::Result<(u64, Option<Vec<u8>>)> {
     let next: Option<Vec<u8>> = connection
         .prepare_cached("SELECT key FROM seen WHERE key >= ?1 ORDER BY key LIMIT 1 OFFSET ?2")?
-        .query_row((&from, FORGET_STEP), |row| row.get(0))
+        .query_row((from, FORGET_STEP), |row| row.get(0))
         .optional()?;
     let forgotten = match &next {
         Some(next) => connection
             .prepare_cached("DELETE FROM seen WHERE key >= ?1 AND key < ?2 AND accepted_at < ?3")?
-            .execute((&from, next, horizon.0))?,
-        None => {
-            connection.prepare_cached("DELETE FROM seen WHERE key >= ?1 AND accepted_at < ?2")?.execute((&from, horizon.0))?
-        }
+            .execute((from, next, horizon.0))?,
+        None => connection.prepare_cached("DELETE FROM seen WHERE key >= ?1 AND accepted_at < ?2")?.execute((from, horizon.0))?,
     };
     Ok((forgotten as u64, next))
 }

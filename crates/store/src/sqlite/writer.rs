@@ -30,7 +30,7 @@ pub(crate) enum OnFull {
 
 /// What is done to the file, and who wants to know.
 trait Operation<S>: Send {
-    /// Runs it; what it did may stay in the transaction if this is `Ok`.
+    /// Runs it, perhaps again after what it did was rolled back; what it did may stay in the transaction if this is `Ok`.
     fn run(&mut self, connection: &Connection, state: &mut S) -> Result<(), StoreError>;
 
     /// Tells the caller, once the transaction is over.
@@ -38,7 +38,7 @@ trait Operation<S>: Send {
 }
 
 struct Request<F, T> {
-    operation: Option<F>,
+    operation: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -46,14 +46,13 @@ struct Request<F, T> {
 impl<S, T, F> Operation<S> for Request<F, T>
 where
     T: Send,
-    F: FnOnce(&Connection, &mut S) -> Result<T, StoreError> + Send,
+    F: Fn(&Connection, &mut S) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, connection: &Connection, state: &mut S) -> Result<(), StoreError> {
-        self.result = self.operation.take().map(|operation| operation(connection, state));
-        match &self.result {
-            Some(Err(error)) => Err(error.clone()),
-            _ => Ok(()),
-        }
+        let result = (self.operation)(connection, state);
+        let answer = result.as_ref().map(|_| ()).map_err(StoreError::clone);
+        self.result = Some(result);
+        answer
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -95,14 +94,14 @@ impl<S: Default + Send + 'static> Writer<S> {
         Ok(Self { operations: Some(sender), waiting_bytes, thread: Some(thread), path })
     }
 
-    /// Runs `operation` in the next transaction and returns when that is on disk.
+    /// Runs `operation` in the next transaction and returns when that is on disk. It may run twice: see [`commit`].
     pub async fn write<T, F>(&self, bytes: usize, on_full: OnFull, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection, &mut S) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&Connection, &mut S) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let operation = Box::new(Request { operation: Some(operation), result: None, reply });
+        let operation = Box::new(Request { operation, result: None, reply });
         let sender = self.operations.as_ref().ok_or_else(|| self.stopped())?;
         let permit = match on_full {
             OnFull::Wait => sender.reserve().await.map_err(|_| self.stopped())?,
@@ -153,31 +152,45 @@ fn run<S: Default>(
     }
 }
 
+/// Savepoints cost a copy of every page that is changed, and operations that fail are rare: so the group is tried without, and only
+/// if one fails it is rolled back and run once more, each operation within a savepoint of its own.
 fn commit<S: Default>(connection: &Connection, path: &Path, state: &mut S, group: &mut Vec<Waiting<S>>) {
-    let fail = |error: rusqlite::Error| failure(path, &error);
-    let mut healthy = execute(connection, "BEGIN IMMEDIATE").map_err(fail);
-    for waiting in group.iter_mut() {
-        if healthy.is_err() {
-            break;
-        }
-        healthy = run_one(connection, path, state, waiting.operation.as_mut());
-    }
-    let committed = healthy.and_then(|()| execute(connection, "COMMIT").map_err(fail));
+    let mut committed = transact(connection, path, group, |operation| operation.run(connection, state));
     if committed.is_err() {
         *state = S::default();
-        if !connection.is_autocommit() {
-            // What cannot be rolled back is left to the next BEGIN, which then fails and says so.
-            let _ = execute(connection, "ROLLBACK");
+        if group.len() > 1 {
+            committed = transact(connection, path, group, |operation| run_alone(connection, path, state, operation));
         }
+    }
+    if committed.is_err() {
+        *state = S::default();
     }
     for waiting in group.drain(..) {
         waiting.operation.answer(committed.clone());
     }
 }
 
+/// One transaction over the group; rolled back at the first error of `run`.
+fn transact<S>(
+    connection: &Connection,
+    path: &Path,
+    group: &mut [Waiting<S>],
+    mut run: impl FnMut(&mut dyn Operation<S>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let fail = |error: rusqlite::Error| failure(path, &error);
+    let begun = execute(connection, "BEGIN IMMEDIATE").map_err(fail);
+    let ran = begun.and_then(|()| group.iter_mut().try_for_each(|waiting| run(waiting.operation.as_mut())));
+    let committed = ran.and_then(|()| execute(connection, "COMMIT").map_err(fail));
+    if committed.is_err() && !connection.is_autocommit() {
+        // What cannot be rolled back is left to the next BEGIN, which then fails and says so.
+        let _ = execute(connection, "ROLLBACK");
+    }
+    committed
+}
+
 /// Runs one operation so that its failure undoes nothing but itself. Some failures (a full disk) end the whole transaction: that is
 /// an error here, nothing of the group is stored, and all are told.
-fn run_one<S: Default>(
+fn run_alone<S: Default>(
     connection: &Connection,
     path: &Path,
     state: &mut S,
@@ -219,17 +232,18 @@ mod tests {
     /// Holds the writer until the returned sender is used, so that what is submitted meanwhile becomes one group.
     async fn hold(writer: &Arc<Writer<u32>>) -> std::sync::mpsc::Sender<()> {
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let (enter, entered) = oneshot::channel();
+        let entered = Arc::new(tokio::sync::Notify::new());
+        let enter = entered.clone();
         let writer = writer.clone();
         tokio::spawn(async move {
             let operation = move |_: &Connection, _: &mut u32| {
-                enter.send(()).unwrap();
+                enter.notify_one();
                 released.recv().unwrap();
                 Ok(())
             };
             writer.write(WAITING_BYTES_MAX + 1, OnFull::Wait, operation).await.unwrap();
         });
-        entered.await.unwrap();
+        entered.notified().await;
         release
     }
 

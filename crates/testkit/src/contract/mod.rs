@@ -1,9 +1,11 @@
 //! What every backend of a port must do: one suite a port, run against each backend by its own tests.
 
 pub mod control;
+mod listing;
 pub mod parking;
 pub mod queue;
 pub mod results;
+pub mod sums;
 
 use std::sync::Arc;
 

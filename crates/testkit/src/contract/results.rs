@@ -1,14 +1,16 @@
 //! What every results store must do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
-use assize_core::results::{DIMENSION_VALUES_MAX, Filter, OTHER, Outcomes, Results, Spend, SpendBy, Sums, SumsBucket, SumsQuery};
+use assize_core::results::{DIMENSION_VALUES_MAX, Filter, OTHER, Outcomes, Results, Spend, SpendBy, Sums, SumsQuery};
 use assize_core::{Accepted, DecisionState, Dimension, NanoUsd, Outcome, Reason, Scored, StoreErrorKind, Timestamp, TokenUsage};
 
 use super::Opener;
+use super::listing::{self, everything};
+use super::sums::{all_sums, by_key, expected_sums, mixed, same_sums};
 use crate::samples::{
     MORNING, call, decision, drawn, entry, failed_call, id, interaction, judge, judge_failed, judged, metric, project, row,
     row_of, verdict, version,
@@ -27,15 +29,13 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     edges_agree_with_whole_hours(opener).await;
     dimension_values_are_bounded(opener).await;
     a_dimension_that_comes_late_still_adds_up(opener).await;
-    interactions_are_listed_newest_first(opener).await;
-    verdicts_are_listed_newest_first(opener).await;
-    filters_find_what_they_say(opener).await;
+    listing::run(opener).await;
     spend_is_split(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
 }
 
-async fn open(opener: &dyn Opener<dyn Results>, data: &str) -> Arc<dyn Results> {
+pub(super) async fn open(opener: &dyn Opener<dyn Results>, data: &str) -> Arc<dyn Results> {
     opener.open(data).await.expect("the store opens")
 }
 
@@ -44,48 +44,8 @@ pub fn entries(first: u64, rows: &[Accepted]) -> Vec<(Offset, Entry)> {
     (first..).map(Offset).zip(rows.iter().cloned().map(entry)).collect()
 }
 
-fn after(seconds: u64) -> Timestamp {
+pub(super) fn after(seconds: u64) -> Timestamp {
     MORNING.plus(Duration::from_secs(seconds))
-}
-
-/// A query of everything on the metric `refusal` of project `p`.
-pub fn all_sums(by: Option<Dimension>) -> SumsQuery {
-    SumsQuery { project: project("p"), metric: metric("refusal"), from: EVER.0, to: EVER.1, by }
-}
-
-/// A filter that everything of project `p` passes.
-pub fn everything() -> Filter {
-    Filter {
-        project: project("p"),
-        metric: None,
-        judge: None,
-        outcome: None,
-        dimension: None,
-        from: None,
-        to: None,
-        score_min: None,
-        score_max: None,
-        cursor: None,
-        limit: 1_000,
-    }
-}
-
-/// Buckets by hour, group and reference version.
-pub fn by_key(buckets: Vec<SumsBucket>) -> BTreeMap<(i64, String, String), Sums> {
-    let mut map = BTreeMap::new();
-    for SumsBucket { group, hour, reference, sums } in buckets {
-        let before = map.insert((hour.0, group, reference.as_str().to_owned()), sums);
-        assert_eq!(before, None, "one bucket for each hour, group and version");
-    }
-    map
-}
-
-/// Whether two sums agree: counts and money exactly, the rest but for the order of additions.
-pub fn agree(a: &Sums, b: &Sums) -> bool {
-    let reals = |s: &Sums| [vec![s.g, s.gg, s.drawn_w, s.max_w], s.w.to_vec(), s.q.to_vec()].concat();
-    let counts = |s: &Sums| Sums { g: 0.0, gg: 0.0, drawn_w: 0.0, max_w: 0.0, w: [0.0; 6], q: [0.0; 6], ..*s };
-    let close = |(x, y): (f64, f64)| (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1.0);
-    counts(a) == counts(b) && reals(a).into_iter().zip(reals(b)).all(close)
 }
 
 async fn totals(results: &dyn Results) -> Sums {
@@ -286,67 +246,6 @@ async fn free_tiers_alone_leave_a_verdict(opener: &dyn Opener<dyn Results>) {
     assert!(record.metrics[0].verdicts.is_empty(), "no tier was called");
 }
 
-/// Rows of two days' hours, models and states, with their scores; deterministic.
-pub fn mixed(count: u64) -> (Vec<Accepted>, Vec<Scored>) {
-    let (mut rows, mut scored) = (Vec::new(), Vec::new());
-    for i in 0..count {
-        // A cheap spread over the hour and over everything else.
-        let pick = |of: u64, salt: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(salt as u32 * 7) % of;
-        let g = pick(101, 1) as f64 / 100.0;
-        let pi = [0.1, 0.3, 0.7, 1.0][pick(4, 2) as usize];
-        let (probability, state) = match pick(6, 3) {
-            0 => (pi, DecisionState::Closed(Outcome::NotSampled, Some(Reason::new("draw", "left out")))),
-            1 => (0.0, DecisionState::Closed(Outcome::NotSampled, Some(Reason::new("only", "outside")))),
-            2 => (1.0, DecisionState::Closed(Outcome::NoContent, None)),
-            3 => (1.0, DecisionState::Closed(Outcome::Judged, None)),
-            _ => (pi, DecisionState::Drawn),
-        };
-        let time = Timestamp(MORNING.0 + pick(4 * 3_600_000, 4) as i64);
-        let mut decision = decision("refusal", (pick(5, 5) > 0).then_some(g), probability, state);
-        if pick(7, 6) == 0 {
-            decision.reference = version("gpt-5");
-        }
-        let mut row = row_of("p", &i.to_string(), time, vec![decision]);
-        if pick(3, 7) > 0 {
-            row.dimensions.push((Dimension::Model, format!("model-{}", pick(3, 8))));
-        }
-        if row.is_drawn() {
-            match pick(5, 9) {
-                0 => {}
-                1 => scored.push(judge_failed(&row, "refusal")),
-                2 => scored.push(Scored { outcome: None, verdicts: vec![], ..judge_failed(&row, "refusal") }),
-                _ => scored.push(judged(&row, "refusal", pick(101, 10) as f64 / 100.0)),
-            }
-        }
-        rows.push(row);
-    }
-    (rows, scored)
-}
-
-/// Sums of `[from, to)` computed from the rows alone, as the definition says.
-pub fn expected_sums(rows: &[Accepted], scored: &[Scored], query: &SumsQuery) -> BTreeMap<(i64, String, String), Sums> {
-    let mut expected: BTreeMap<_, Sums> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.time >= query.from && row.time < query.to && row.project == query.project) {
-        let Some(decision) = row.decision(&query.metric) else { continue };
-        let mut sums = Sums::of_accepted(decision);
-        for scored in scored.iter().filter(|scored| scored.row.key == row.key && scored.metric == query.metric) {
-            sums.add(&Sums::of_calls(&scored.calls));
-            if scored.outcome == Some(Outcome::Judged) {
-                sums.add(&Sums::of_judged(decision, scored.verdicts.last().expect("a verdict").score));
-            }
-        }
-        let value = query.by.as_ref().and_then(|by| row.dimensions.iter().find(|(dimension, _)| dimension == by));
-        let group = value.map(|(_, value)| value.clone()).unwrap_or_default();
-        expected.entry((row.time.hour().0, group, decision.reference.as_str().to_owned())).or_default().add(&sums);
-    }
-    expected
-}
-
-/// Whether the store's answer is what the rows say.
-pub fn same_sums(found: &BTreeMap<(i64, String, String), Sums>, expected: &BTreeMap<(i64, String, String), Sums>) -> bool {
-    found.len() == expected.len() && found.iter().all(|(key, sums)| expected.get(key).is_some_and(|other| agree(sums, other)))
-}
-
 async fn edges_agree_with_whole_hours(opener: &dyn Opener<dyn Results>) {
     let results = open(opener, "edges").await;
     let (rows, scored) = mixed(400);
@@ -423,109 +322,6 @@ async fn a_dimension_that_comes_late_still_adds_up(opener: &dyn Opener<dyn Resul
         let query = all_sums(by);
         let found = by_key(results.sums(&query).await.expect("sums"));
         assert!(same_sums(&found, &expected_sums(&rows, &scored, &query)), "{found:#?}");
-    }
-}
-
-async fn interactions_are_listed_newest_first(opener: &dyn Opener<dyn Results>) {
-    let results = open(opener, "list").await;
-    // Several share a time, and the order of arrival is not that of time.
-    let rows: Vec<Accepted> = (0..50).map(|i| row("p", &i.to_string(), after(i * 7 % 20))).collect();
-    results.fold(&entries(1, &rows)).await.expect("folded");
-    results.fold(&entries(51, &[row("q", "other", MORNING)])).await.expect("folded");
-    let (mut seen, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = results.interactions(&Filter { limit: 7, cursor, ..everything() }).await.expect("listed");
-        assert!(page.items.len() <= 7);
-        seen.extend(page.items.into_iter().map(|record| (record.row.time, record.row.id)));
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert!(seen.windows(2).all(|pair| pair[0].0 >= pair[1].0));
-    assert_eq!(seen.iter().map(|(_, id)| id).collect::<BTreeSet<_>>().len(), 50);
-    assert_eq!(seen.len(), 50);
-    let some = Filter { from: Some(after(5)), to: Some(after(10)), ..everything() };
-    let times: BTreeSet<_> =
-        results.interactions(&some).await.expect("listed").items.into_iter().map(|record| record.row.time).collect();
-    assert_eq!(times, (5..10).map(after).collect());
-    for cursor in ["", "x", "1", "1.x", "💥.1"] {
-        let filter = Filter { cursor: Some(cursor.to_owned()), ..everything() };
-        assert_eq!(results.interactions(&filter).await.expect_err("a bad cursor").kind, StoreErrorKind::Invalid);
-    }
-}
-
-async fn verdicts_are_listed_newest_first(opener: &dyn Opener<dyn Results>) {
-    let results = open(opener, "verdicts").await;
-    let rows: Vec<Accepted> = (0..20).map(|i| drawn("p", &i.to_string(), after(i))).collect();
-    results.fold(&entries(1, &rows)).await.expect("folded");
-    for row in &rows {
-        results.record(&[judged(row, "refusal", row.time.since(MORNING).as_secs() as f64 / 20.0)]).await.expect("recorded");
-    }
-    let (mut seen, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = results.verdicts(&Filter { limit: 6, cursor, ..everything() }).await.expect("listed");
-        seen.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(seen.iter().map(|v| v.time).collect::<Vec<_>>(), (0..20).rev().map(after).collect::<Vec<_>>());
-    assert_eq!(seen[0].verdict, verdict("gpt-4o", 0.95));
-    assert_eq!(
-        (&seen[0].id, &seen[0].metric, seen[0].is_reference, seen[0].at),
-        (&id("19"), &metric("refusal"), true, after(20))
-    );
-    let filter = Filter { cursor: Some("nonsense".to_owned()), ..everything() };
-    assert_eq!(results.verdicts(&filter).await.expect_err("a bad cursor").kind, StoreErrorKind::Invalid);
-}
-
-async fn filters_find_what_they_say(opener: &dyn Opener<dyn Results>) {
-    let results = open(opener, "filters").await;
-    let mut rows =
-        [drawn("p", "high", after(1)), drawn("p", "low", after(2)), drawn("p", "failed", after(3)), row("p", "out", after(4))];
-    rows[0].dimensions.push((Dimension::Model, "m".to_owned()));
-    rows[1].decisions.push(decision("tone", Some(0.9), 1.0, DecisionState::Closed(Outcome::Judged, None)));
-    results.fold(&entries(1, &rows)).await.expect("folded");
-    let scored = [judged(&rows[0], "refusal", 1.0), judged(&rows[1], "refusal", 0.2), judge_failed(&rows[2], "refusal")];
-    results.record(&scored).await.expect("recorded");
-    let all = everything;
-    let cases: Vec<(Filter, &[&str])> = vec![
-        (all(), &["out", "failed", "low", "high"]),
-        (Filter { metric: Some(metric("tone")), ..all() }, &["low"]),
-        (Filter { metric: Some(metric("nope")), ..all() }, &[]),
-        (Filter { outcome: Some(Outcome::Judged), ..all() }, &["low", "high"]),
-        (Filter { outcome: Some(Outcome::JudgeFailed), ..all() }, &["failed"]),
-        (Filter { outcome: Some(Outcome::NotSampled), metric: Some(metric("refusal")), ..all() }, &["out"]),
-        (Filter { outcome: Some(Outcome::NotSampled), metric: Some(metric("tone")), ..all() }, &[]),
-        (Filter { dimension: Some((Dimension::Model, "m".to_owned())), ..all() }, &["high"]),
-        (Filter { dimension: Some((Dimension::Environment, "m".to_owned())), ..all() }, &[]),
-        (Filter { score_min: Some(0.5), ..all() }, &["low", "high"]),
-        (Filter { score_min: Some(0.5), metric: Some(metric("refusal")), ..all() }, &["high"]),
-        (Filter { score_max: Some(0.2), ..all() }, &["low"]),
-        (Filter { judge: Some(judge("gpt-4o")), ..all() }, &["low", "high"]),
-        (Filter { judge: Some(judge("words")), score_min: Some(0.5), ..all() }, &["low"]),
-        (Filter { to: Some(after(2)), ..all() }, &["high"]),
-    ];
-    for (filter, expected) in cases {
-        let page = results.interactions(&filter).await.expect("listed");
-        let found: Vec<_> = page.items.iter().map(|record| record.row.id.as_str()).collect();
-        assert_eq!(found, expected, "{filter:?}");
-    }
-    let cases: Vec<(Filter, &[&str])> = vec![
-        (all(), &["low", "high", "low"]),
-        (Filter { metric: Some(metric("refusal")), ..all() }, &["low", "high"]),
-        (Filter { judge: Some(judge("words")), ..all() }, &["low"]),
-        (Filter { score_min: Some(0.3), score_max: Some(0.9), ..all() }, &["low"]),
-        (Filter { dimension: Some((Dimension::Model, "m".to_owned())), ..all() }, &["high"]),
-        (Filter { outcome: Some(Outcome::JudgeFailed), ..all() }, &[]),
-        (Filter { outcome: Some(Outcome::Judged), from: Some(after(2)), ..all() }, &["low", "low"]),
-    ];
-    for (filter, expected) in cases {
-        let page = results.verdicts(&filter).await.expect("listed");
-        let found: Vec<_> = page.items.iter().map(|record| record.id.as_str()).collect();
-        assert_eq!(found, expected, "{filter:?}");
     }
 }
 

@@ -44,6 +44,7 @@ pub fn router() -> Router<Arc<Server>> {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/explore", get(list))
+        .route("/interactions", get(show_named))
         .route("/interactions/{id}", get(show))
         .route(layout::EVENTS_PATH, get(events))
         .route(login::PATH, get(session::form).post(session::sign_in))
@@ -180,6 +181,21 @@ async fn show(
     let record = interactions::find(&server, &viewer.project, &id).await.map_err(page_of_error)?;
     let view = InteractionPage { layout: viewer.layout(&server), record };
     Ok(interaction::render(&view).into_response())
+}
+
+#[derive(Deserialize)]
+struct IdParam {
+    #[serde(default)]
+    id: String,
+}
+
+/// For ids that cannot be a segment of a path, such as `..`.
+async fn show_named(
+    server: State<Arc<Server>>,
+    viewer: Viewer,
+    Query(IdParam { id }): Query<IdParam>,
+) -> Result<Response, Response> {
+    show(server, viewer, Ok(Segments(id))).await
 }
 
 /// Says that something has changed, at most once a second; the page then fetches itself again.

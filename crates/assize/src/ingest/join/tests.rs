@@ -7,7 +7,8 @@ use crate::ingest::otlp::logs;
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
 fn limits() -> JoinLimits {
-    JoinLimits { entries_max: 3, ..JoinLimits::default() }
+    let wait = Duration::from_secs(5);
+    JoinLimits { span_wait: wait, content_wait: wait, entries_max: 3, ..JoinLimits::default() }
 }
 
 fn project() -> ProjectName {
@@ -83,18 +84,27 @@ fn all(released: Vec<Released<u32>>) -> Vec<String> {
 /// A joiner whose project has sent log content before.
 fn expecting() -> Joiner<u32> {
     let mut joiner = Joiner::new(limits());
-    assert_eq!(told(joiner.content(&project(), content(200, true, true, true), 0, NOW)), "q>a m [0]");
+    assert_eq!(told(joiner.content(&project(), content(200, true, true, true), 0, NOW.minus(Duration::from_secs(60)))), "waits");
+    assert_eq!(all(joiner.expire(NOW)), ["q>a m [0]"]);
     joiner
 }
 
 #[test]
-fn without_log_content_nothing_waits() {
-    let mut joiner = Joiner::new(limits());
+fn a_project_that_sends_no_log_content_stops_waiting() {
+    let mut joiner: Joiner<u32> = Joiner::new(limits());
+    let mut vain = 0;
+    while joiner.expects_content(&project()) {
+        assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "waits");
+        assert_eq!(all(joiner.expire(after(5))), ["> m [1] empty"]);
+        vain += 1;
+    }
+    assert_eq!(vain, VAIN_MAX);
     assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "> m [1] empty");
-    let mut joiner = expecting();
-    let other = ProjectName::new("other").unwrap();
-    assert_eq!(told(joiner.span(&other, span(1), 1, NOW)), "> m [1] empty");
-    assert_eq!(told(joiner.span(&project(), span(1), 1, after(3_601))), "> m [1] empty");
+    assert!(!joiner.concerns(&project(), &span(1)));
+    assert!(joiner.expects_content(&ProjectName::new("other").unwrap()));
+    // Content comes again, and with it the reason to wait.
+    assert_eq!(told(joiner.content(&project(), content(2, true, true, true), 2, NOW)), "waits");
+    assert_eq!(told(joiner.span(&project(), span(1), 3, NOW)), "waits");
 }
 
 #[test]
@@ -105,7 +115,6 @@ fn a_span_meets_its_content_whichever_comes_first() {
     assert_eq!(told(joiner.content(&project(), content(2, true, true, false), 3, NOW)), "waits");
     assert_eq!(told(joiner.span(&project(), span(2), 4, after(1))), "q>a m [3, 4]");
     assert_eq!((joiner.waiting(), joiner.counters().joined), ((0, 0), 2));
-    assert_eq!(joiner.next_due(), None);
 }
 
 #[test]
@@ -117,17 +126,16 @@ fn halves_of_content_come_together() {
 }
 
 #[test]
-fn complete_content_and_answered_spans_never_wait() {
+fn answered_spans_never_wait() {
     let mut joiner = expecting();
-    assert_eq!(told(joiner.content(&project(), content(1, true, true, true), 1, NOW)), "q>a m [1]");
     assert_eq!(told(joiner.span(&project(), answered(2), 2, NOW)), ">a m [2]");
+    assert!(!joiner.concerns(&project(), &answered(2)));
 }
 
 #[test]
 fn a_span_goes_on_when_nothing_comes() {
     let mut joiner = expecting();
     assert_eq!(told(joiner.span(&project(), span(1), 1, NOW)), "waits");
-    assert_eq!(joiner.next_due(), Some(after(5)));
     assert!(joiner.expire(after(4)).is_empty());
     // Sent again meanwhile: it waits no longer for that.
     assert_eq!(told(joiner.span(&project(), span(1), 2, after(4))), "waits");
@@ -141,7 +149,8 @@ fn a_whole_conversation_without_span_stands_alone_and_half_a_one_is_refused_but_
     assert_eq!(told(joiner.content(&project(), content(1, true, true, false), 1, NOW)), "waits");
     assert_eq!(told(joiner.content(&project(), content(2, true, false, false), 2, NOW)), "waits");
     assert_eq!(told(joiner.content(&project(), content(3, true, false, false), 3, NOW)), "waits");
-    assert_eq!(all(joiner.expire(after(5))), ["q>a - [1]", "refused [2]", "refused [3]"]);
+    assert_eq!(all(joiner.expire(after(5))), ["refused [2]", "refused [3]"]);
+    assert_eq!(all(joiner.expire(after(10))), ["q>a - [1]"], "a whole one waits twice as long, for its span to bring the model");
     // A long call ends: its question is still there.
     assert_eq!(told(joiner.span(&project(), Draft { input: vec![], ..answered(2) }, 4, after(60))), "q>a m [4]");
     assert!(joiner.expire(after(599)).is_empty());
@@ -178,16 +187,6 @@ fn too_much_does_not_wait() {
     assert_eq!((joiner.settled.len(), joiner.settled_order.len()), (3, 3));
 }
 
-#[test]
-fn a_shutdown_gives_every_ticket_back() {
-    let mut joiner = expecting();
-    joiner.span(&project(), span(1), 1, NOW);
-    joiner.content(&project(), content(2, true, true, false), 2, NOW);
-    joiner.content(&project(), content(3, true, false, false), 3, NOW);
-    assert_eq!(all(joiner.drain()), ["> m [1] empty", "q>a - [2]", "refused [3]"]);
-    assert_eq!(joiner.waiting(), (0, 0));
-}
-
 #[derive(Debug, Clone)]
 enum Step {
     Span(u8, bool),
@@ -200,10 +199,10 @@ proptest! {
     /// No ticket is lost or comes out twice, and nothing is left behind in the books.
     #[test]
     fn every_ticket_comes_out_once(steps in prop::collection::vec(prop_oneof![
-        (0..4u8, any::<bool>()).prop_map(|(n, a)| Step::Span(n, a)),
-        (0..4u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(n, q, a, m)| Step::Content(n, q || !a, a, m)),
+        (1..5u8, any::<bool>()).prop_map(|(n, a)| Step::Span(n, a)),
+        (1..5u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(n, q, a, m)| Step::Content(n, q || !a, a, m)),
         (0..400u64).prop_map(Step::Expire),
-        (0..4u8, any::<bool>()).prop_map(|(n, a)| Step::Settled(n, a)),
+        (1..5u8, any::<bool>()).prop_map(|(n, a)| Step::Settled(n, a)),
     ], 0..40)) {
         let mut joiner: Joiner<u32> = Joiner::new(limits());
         let mut clock = 0;
@@ -238,7 +237,7 @@ proptest! {
             prop_assert_eq!(joiner.waiting.len(), joiner.due.len());
             prop_assert!(joiner.waiting.len() <= 3);
         }
-        put(joiner.drain());
+        put(joiner.expire(after(clock + 100_000)));
         back.sort_unstable();
         prop_assert_eq!(back, (1..=given).collect::<Vec<_>>());
         prop_assert_eq!((joiner.waiting(), joiner.due.len()), ((0, 0), 0));

@@ -97,6 +97,7 @@ fn label(json: Json<'_>) -> Result<Option<String>, Fault> {
 /// (10^11 seconds are in the year 5138, 10^11 milliseconds in 1973.)
 fn time(json: &Json<'_>) -> Result<Timestamp, Fault> {
     match json {
+        Json::Text(text) if text.len() > 64 => fault("is too long for a time: give RFC 3339 such as 2026-11-24T09:30:00Z"),
         Json::Text(text) => Timestamp::parse(text).or_else(fault),
         Json::Number(number) => {
             let value = number.as_f64().unwrap_or(f64::INFINITY);

@@ -163,6 +163,8 @@ fn text_is_limited_per_item() {
     let body = |bytes: usize| format!(r#"{{"input":"{}","output":""}}"#, "x".repeat(bytes));
     assert!(one(&body(ITEM_TEXT_MAX)).is_ok());
     assert_eq!(one(&body(ITEM_TEXT_MAX + 1)).unwrap_err().code, "item_too_large");
+    let many = format!(r#"{{"input":"q","output":"a","ignored":[{}0]}}"#, "0,".repeat(ITEM_TEXT_MAX));
+    assert_eq!(one(&many).unwrap_err().code, "item_too_large");
 }
 
 fn any_message() -> impl Strategy<Value = Message> {

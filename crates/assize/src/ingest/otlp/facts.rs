@@ -225,7 +225,8 @@ impl Facts {
         }
     }
 
-    /// Langfuse's counts are disjoint: `input` leaves out what is counted under `input_cached_tokens` and the like.
+    /// Langfuse's own counts are disjoint: `input` leaves out what is counted under `input_cached_tokens` and the like. Its wrapper
+    /// of OpenAI's client sends OpenAI's usage as it is, whose `prompt_tokens` include cached ones.
     fn langfuse_usage(&mut self, value: Value) {
         let Some(text) = into_text(value) else { return };
         let Ok(json) = Json::parse(&text) else { return };
@@ -236,6 +237,8 @@ impl Facts {
             self.tokens.input = Some(input.saturating_add(cached.unwrap_or(0)).saturating_add(written));
         } else if let Some(prompt) = first(&["prompt_tokens"]) {
             self.tokens.input = Some(prompt);
+            let details = json.get("prompt_tokens_details").and_then(|details| details.get("cached_tokens"));
+            self.tokens.cached = details.and_then(Json::as_u64).or(self.tokens.cached);
         }
         self.tokens.output = first(&["output", "output_tokens", "completion_tokens"]).or(self.tokens.output);
         self.tokens.cached = cached.or(self.tokens.cached);

@@ -30,8 +30,15 @@ pub(super) fn walk<'b>(body: &'b [u8], mut visit: impl FnMut(Piece<'b>)) -> Resu
     let text = std::str::from_utf8(body)
         .map_err(|error| BodyError::new("invalid_utf8", format!("the body is not UTF-8 at byte {}", error.valid_up_to())))?;
     let invalid = |place: &str, error: &serde_json::Error| {
-        BodyError::new("invalid_json", format!("{place} is not valid OTLP JSON: {error}"))
+        BodyError::new("invalid_json", format!("{place} is not valid OTLP JSON: {}", described(error)))
     };
+    // Derived readers also take arrays for objects.
+    if !text.trim_start().starts_with('{') {
+        return Err(BodyError::new(
+            "invalid_json",
+            "the body is not valid OTLP JSON: it must be an object with resourceSpans or resourceLogs",
+        ));
+    }
     let request: Request<'b> = serde_json::from_str(text).map_err(|error| invalid("the body", &error))?;
     for (at, group) in request.groups.into_iter().enumerate() {
         let group: Group<'b> =
@@ -44,6 +51,15 @@ pub(super) fn walk<'b>(body: &'b [u8], mut visit: impl FnMut(Piece<'b>)) -> Resu
         }
     }
     Ok(())
+}
+
+/// What is wrong and where, without the value: an error of types would quote it, and it may be what was said.
+pub(super) fn described(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        format!("a value of the wrong type at line {} column {}", error.line(), error.column())
+    } else {
+        error.to_string()
+    }
 }
 
 #[derive(serde::Deserialize)]

@@ -37,11 +37,6 @@ impl SpanContent {
         !self.input.is_empty() && !self.output.is_empty()
     }
 
-    /// Whether waiting for the span could add nothing that matters: it is whole and names the model.
-    pub fn is_complete(&self) -> bool {
-        self.is_whole() && self.rest.model.is_some()
-    }
-
     /// Bytes of all its text.
     pub fn text_bytes(&self) -> usize {
         let messages =
@@ -112,9 +107,12 @@ pub fn from_json(body: &[u8]) -> Result<Logs, BodyError> {
         json::Piece::Resource(raw) => {
             collector.resource(raw.and_then(|raw| json::resource(raw).ok()).unwrap_or_default());
         }
+        json::Piece::Item(raw) if raw.get().len() > 2 * ITEM_TEXT_MAX => {
+            collector.refuse(&format!("is larger than {} bytes", 2 * ITEM_TEXT_MAX));
+        }
         json::Piece::Item(raw) => match json::log_record(raw) {
             Ok(record) => collector.record(record),
-            Err(error) => collector.refuse(&format!("is not valid: {error}")),
+            Err(error) => collector.refuse(&format!("is not valid: {}", json::described(&error))),
         },
     })?;
     Ok(collector.finish())

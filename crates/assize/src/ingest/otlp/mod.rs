@@ -2,9 +2,9 @@
 //! new), OpenInference, Langfuse, OpenLLMetry (Traceloop) and the Vercel AI SDK.
 //!
 //! Items are decoded one at a time and dropped at once, so that a body costs its own size in memory and not that of its decoded
-//! form, and one malformed item refuses itself alone. On the way: [`wire`] and [`json`] split a body into items, [`facts`] reads
-//! attributes in one pass, [`material`] finds the conversation among the places where senders put it, [`span`] says what a span is,
-//! [`context`] gives what was retrieved to the calls that came after it.
+//! form, and one malformed item refuses itself alone. On the way: `wire` and `json` split a body into items, `facts` reads
+//! attributes in one pass, `material` finds the conversation among the places where senders put it, `span` says what a span is,
+//! `context` gives what was retrieved to the calls that came after it.
 
 mod context;
 mod events;

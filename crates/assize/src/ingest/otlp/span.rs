@@ -57,7 +57,7 @@ pub(super) struct Call {
 /// What a span is.
 #[derive(Debug)]
 pub(super) enum Seen {
-    Call(Call),
+    Call(Box<Call>),
     Source(Source),
     Ignored,
 }
@@ -103,7 +103,7 @@ pub(super) fn read(span: Span, resource: &ResourceFacts) -> Result<Seen, String>
     if draft.text_bytes() > ITEM_TEXT_MAX {
         return Err(format!("holds more than {ITEM_TEXT_MAX} bytes of text"));
     }
-    Ok(Seen::Call(Call { ids, start, end, draft }))
+    Ok(Seen::Call(Box::new(Call { ids, start, end, draft })))
 }
 
 /// The instant, to the millisecond; `None` for 0, which means that none was given.

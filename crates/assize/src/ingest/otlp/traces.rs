@@ -29,6 +29,7 @@ pub struct Traces {
 pub fn from_protobuf(body: &[u8]) -> Result<Traces, BodyError> {
     let mut collector = Collector::default();
     wire::walk(body, |piece| match piece {
+        // A resource says only where its spans come from: they are worth having without it.
         wire::Piece::Resource(bytes) => collector.resource(Resource::decode(bytes).unwrap_or_default()),
         // A span of many empty attributes takes 40 times its size when decoded.
         wire::Piece::Item(bytes) if bytes.len() > SPAN_BYTES_MAX => {
@@ -52,9 +53,12 @@ pub fn from_json(body: &[u8]) -> Result<Traces, BodyError> {
         json::Piece::Resource(raw) => {
             collector.resource(raw.and_then(|raw| json::resource(raw).ok()).unwrap_or_default());
         }
+        json::Piece::Item(raw) if raw.get().len() > SPAN_BYTES_MAX => {
+            collector.refuse(&format!("is larger than {} bytes", SPAN_BYTES_MAX));
+        }
         json::Piece::Item(raw) => match json::span(raw) {
             Ok(span) => collector.span(span),
-            Err(error) => collector.refuse(&format!("is not valid: {error}")),
+            Err(error) => collector.refuse(&format!("is not valid: {}", json::described(&error))),
         },
     })?;
     Ok(collector.finish())
@@ -92,7 +96,7 @@ impl Collector {
         match span::read(span, &self.resource) {
             Ok(Seen::Call(mut call)) => {
                 context::bound(&mut call);
-                self.calls.push(call);
+                self.calls.push(*call);
             }
             Ok(Seen::Source(source)) => {
                 self.sources.push(source);

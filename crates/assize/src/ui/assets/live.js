@@ -7,26 +7,32 @@
   const fragments = () => document.querySelectorAll("[data-live][id]");
   if (!address || !window.EventSource || fragments().length === 0) return;
 
-  const REFRESH_MS_MIN = 2000;
+  const REFRESH_MS_MIN = 3000;
+  const RETRY_MS_MIN = 5000;
+  const RETRY_MS_MAX = 60000;
   const light = document.getElementById("live");
   const controls = "a[href], button, input, select, summary, textarea";
   let source = null;
+  let retry = null;
+  let retryMs = RETRY_MS_MIN;
   let timer = null;
   let last = 0;
   let wanted = false;
   let loading = false;
+  let missed = false;
 
   const say = (state) => {
     if (!light) return;
     light.hidden = false;
     light.dataset.state = state;
-    light.lastChild.textContent = state === "on" ? "live" : "reconnecting";
+    light.lastChild.textContent = state === "on" ? "live" : "offline";
   };
 
-  // A reader who has selected text there would lose it.
+  // A reader who has selected text there, or points at a chart for its numbers, would lose them.
   const isBeingRead = (fragment) => {
     const selection = document.getSelection();
-    return selection && !selection.isCollapsed && selection.containsNode(fragment, true);
+    const selects = selection && String(selection).trim() !== "" && selection.containsNode(fragment, true);
+    return selects || fragment.querySelector(".target:hover, .column:hover") !== null;
   };
 
   const replace = (old, fresh) => {
@@ -35,7 +41,11 @@
     next.querySelectorAll("details").forEach((fold, i) => {
       if (folds[i]) fold.open = folds[i].open;
     });
-    if (old.isEqualNode(next) || isBeingRead(old)) return;
+    if (old.isEqualNode(next)) return;
+    if (isBeingRead(old)) {
+      missed = true;
+      return;
+    }
     const focused = Array.from(old.querySelectorAll(controls)).indexOf(document.activeElement);
     old.replaceWith(next);
     if (focused >= 0) next.querySelectorAll(controls)[focused]?.focus({ preventScroll: true });
@@ -71,14 +81,26 @@
     }
   };
 
+  // Browsers reconnect by themselves when a stream breaks, but not when the server refused it.
   const open = () => {
     source = new EventSource(address);
-    source.onopen = () => say("on");
-    source.onerror = () => say("off");
+    source.onopen = () => {
+      // What happened while the stream was away is not told again.
+      if (retryMs > RETRY_MS_MIN || light?.dataset.state === "off") schedule();
+      retryMs = RETRY_MS_MIN;
+      say("on");
+    };
+    source.onerror = () => {
+      say("off");
+      if (source?.readyState !== EventSource.CLOSED) return;
+      retry = setTimeout(open, retryMs);
+      retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+    };
     source.onmessage = schedule;
   };
 
   const close = () => {
+    clearTimeout(retry);
     source?.close();
     source = null;
   };
@@ -86,6 +108,14 @@
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && wanted) schedule();
   });
+  // What could not be replaced while it was read is, once the reader moves on.
+  for (const type of ["pointermove", "selectionchange"]) {
+    document.addEventListener(type, () => {
+      if (!missed) return;
+      missed = false;
+      schedule();
+    });
+  }
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {
     if (event.persisted) {

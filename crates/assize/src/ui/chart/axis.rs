@@ -20,8 +20,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale that holds `low` to `high` with about `wanted` steps of 1, 2 or 5 times a power of ten (Heckbert, *Nice numbers for
-    /// graph labels*, Graphics Gems, 1990). Equal or unusable bounds give a scale around them.
+    /// A scale that holds `low` to `high` with about `wanted` steps of 1, 2 or 5 times a power of ten (Heckbert, *Nice numbers
+    /// for graph labels*, Graphics Gems, 1990). Equal or unusable bounds give a scale around them.
     pub fn new(low: f64, high: f64, wanted: usize) -> Self {
         let low = if low.is_finite() { low.clamp(-1e15, 1e15) } else { 0.0 };
         let high = if high.is_finite() { high.clamp(-1e15, 1e15) } else { low };
@@ -85,16 +85,16 @@ const STEPS_MS: [i64; 12] = [
 
 /// At most `most` round times in UTC between `from` and `to`. Days are named at midnight, hours otherwise.
 pub fn time_ticks(from: Timestamp, to: Timestamp, most: usize) -> Vec<TimeTick> {
-    let span = to.0.saturating_sub(from.0);
+    // Far beyond any calendar, so that differences do not overflow.
+    let [from, to] = [from, to].map(|at| Timestamp(at.0.clamp(i64::MIN / 4, i64::MAX / 4)));
+    let span = to.0 - from.0;
     if span <= 0 || most == 0 {
         return Vec::new();
     }
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let step = STEPS_MS.into_iter().find(|step| span / step < most).unwrap_or((span / most).max(1));
+    let step = STEPS_MS.into_iter().find(|step| span / step < most).unwrap_or(span / most + 1);
     let mut ticks = Vec::new();
-    let Some(mut at) = from.0.checked_add(step - 1).map(|at| at.div_euclid(step) * step) else {
-        return ticks;
-    };
+    let mut at = (from.0 + step - 1).div_euclid(step) * step;
     while at <= to.0 {
         let pattern = if step > 60 * 24 * HOUR_MS {
             "%b %Y"
@@ -103,11 +103,8 @@ pub fn time_ticks(from: Timestamp, to: Timestamp, most: usize) -> Vec<TimeTick> 
         } else {
             "%H:%M"
         };
-        ticks.push(TimeTick { position: at.saturating_sub(from.0) as f64 / span as f64, label: utc(Timestamp(at), pattern) });
-        match at.checked_add(step) {
-            Some(next) => at = next,
-            None => break,
-        }
+        ticks.push(TimeTick { position: (at - from.0) as f64 / span as f64, label: utc(Timestamp(at), pattern) });
+        at += step;
     }
     ticks
 }

@@ -85,7 +85,8 @@ impl Columns<'_> {
                         }
                         @for column in self.columns {
                             @let begin = (column.at.0.saturating_sub(self.from.0) as f64 / span).max(0.0);
-                            @let end = (column.at.0.saturating_add(self.bucket_ms).saturating_sub(self.from.0) as f64 / span).min(1.0);
+                            @let end =
+                                (column.at.0.saturating_add(self.bucket_ms).saturating_sub(self.from.0) as f64 / span).min(1.0);
                             @if begin < end && column.value > 0.0 {
                                 @let gap = (end - begin) * 0.12;
                                 @let top = y(column.value).min(y(0.0) - 1.0);

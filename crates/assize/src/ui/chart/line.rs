@@ -135,7 +135,9 @@ impl LineChart<'_> {
                         rect.target x=(across(begin)) width=(across(end.min(1.0) - begin.max(0.0))) y="0" height=(HEIGHT) {
                             title {
                                 (self.bucket_name(point.at)) ": "
-                                @if let Some(rate) = point.rate { (rate.percent()) " (" (rate.range()) "), " (format::count(point.judged)) " judged" }
+                                @if let Some(rate) = point.rate {
+                                    (rate.percent()) " (" (rate.range()) "), " (format::count(point.judged)) " judged"
+                                }
                                 @else { "nothing judged" }
                             }
                         }
@@ -175,7 +177,12 @@ impl LineChart<'_> {
                 div.scroll tabindex="0" role="region" aria-label={ (self.name) " over time" } {
                     table {
                         caption.visually-hidden { (self.name) " over time" }
-                        thead { tr { th scope="col" { "From" } th.num scope="col" { "Rate" } th.num scope="col" { "Interval" } th.num scope="col" { "Judged" } } }
+                        thead {
+                            tr {
+                                th scope="col" { "From" } th.num scope="col" { "Rate" } th.num scope="col" { "Interval" }
+                                th.num scope="col" { "Judged" }
+                            }
+                        }
                         tbody {
                             @for point in placed.iter().rev().take(TARGETS_MAX) {
                                 tr {
@@ -205,8 +212,8 @@ pub(super) fn time_axis(from: Timestamp, to: Timestamp) -> Markup {
     }
 }
 
-/// From zero, unless the rates are high and vary little. A few very wide intervals do not flatten the rest: nine in ten fit, and the
-/// band leaves the chart for the others.
+/// From zero, unless the rates are high and vary little. A few very wide intervals do not flatten the rest: nine in ten fit, and
+/// the band leaves the chart for the others.
 fn scale_of(placed: &[Placed]) -> Scale {
     let mut highs: Vec<f64> = placed.iter().map(|point| point.rate.high).collect();
     highs.sort_by(f64::total_cmp);

@@ -85,19 +85,24 @@ const SHARE_MIN: f64 = 0.008;
 /// The bar. `alternative` says the same in words.
 pub fn bar(parts: &[Part], alternative: &str) -> Markup {
     let shares = shares(&parts.iter().map(|part| part.value).collect::<Vec<_>>());
-    let mut begin = 0.0;
+    let begins = shares.iter().scan(0.0, |end, share| {
+        let begin = *end;
+        *end += share;
+        Some(begin)
+    });
     html! {
         svg.stacked width="100%" height="16" role="img" aria-label=(alternative) {
-            @for (part, share) in parts.iter().zip(shares) {
+            @for ((part, share), begin) in parts.iter().zip(&shares).zip(begins) {
                 @if part.value > 0 {
                     @let x = across(begin);
                     g {
                         title { (part.title) }
-                        rect.(part.style.class) x=(x) width=(across(share)) height="16" {}
-                        @if let Some(fill) = part.style.pattern.fill() { rect fill=(fill) x=(x) width=(across(share)) height="16" {} }
+                        rect.(part.style.class) x=(x) width=(across(*share)) height="16" {}
+                        @if let Some(fill) = part.style.pattern.fill() {
+                            rect fill=(fill) x=(x) width=(across(*share)) height="16" {}
+                        }
                         @if begin > 0.0 { line.cut x1=(x) x2=(x) y1="0" y2="16" {} }
                     }
-                    @let _ = { begin += share; };
                 }
             }
         }

@@ -4,6 +4,7 @@ use assize_core::{JudgeName, MetricName, NanoUsd};
 use maud::{Markup, html};
 
 use super::{Overview, with_gaps};
+use crate::ui::chart::axis::Scale;
 use crate::ui::chart::bar;
 use crate::ui::chart::line::{LineChart, Point};
 use crate::ui::format::{self, Rate, count, short_percent};
@@ -113,7 +114,7 @@ fn headline(estimate: &EstimateView, previous: Option<&Rate>, range: &str) -> Ma
         }
         p.rate-note {
             @if rate.is_exact() { "Everything was judged: there is no sampling error." }
-            @else { "Between " (rate.range()) "." }
+            @else { "Between " (rate.between()) "." }
             @if let Some(before) = previous { " The " (range) " before: " (before.percent()) " " (before.margin()) "." }
         }
     }
@@ -124,17 +125,27 @@ fn basis(panel: &MetricPanel, estimate: &EstimateView) -> Markup {
         dl.basis {
             div {
                 dt { "Judged" }
-                dd { (count(estimate.judged)) " of " (count(estimate.population)) span.muted { " · " (format::share(estimate.judged, estimate.population)) } }
+                dd {
+                    (count(estimate.judged)) " of " (count(estimate.population))
+                    span.muted { " · " (format::share(estimate.judged, estimate.population)) }
+                }
             }
             div {
-                dt title="Share of what was drawn that got its verdict. The rest failed, waits, or was over budget." { "Coverage" }
+                dt title="Share of what was drawn that got its verdict. The rest failed, waits, or was over budget." {
+                    "Coverage"
+                }
                 dd { (short_percent(estimate.coverage)) span.muted { " of the drawn" } }
             }
+            div { dt { "Cost" } dd { (format::money(estimate.cost)) } }
             div {
                 dt { "Judge" }
-                dd { (panel.reference) @if let Some(model) = &panel.reference_model { @if model != panel.reference.as_str() { span.muted { " · " (isolated(model)) } } } }
+                dd {
+                    (panel.reference)
+                    @if let Some(model) = &panel.reference_model {
+                        @if model != panel.reference.as_str() { span.muted { " · " (isolated(model)) } }
+                    }
+                }
             }
-            div { dt { "Cost" } dd { (format::money(estimate.cost)) } }
             div {
                 dt title="What the rate speaks of: this window's traffic, or the process that produces it." { "Estimand" }
                 dd { (isolated(&estimate.estimand)) span.muted { (estimand_in_words(&estimate.estimand)) } }
@@ -173,28 +184,35 @@ fn models(rows: &[GroupRow]) -> Markup {
 
 fn model_table(rows: &[&GroupRow], most: f64, caption: &str) -> Markup {
     html! {
-        table.models {
+        table.models role="table" {
             caption { (caption) }
-            thead {
-                tr {
-                    th scope="col" { "Model" }
-                    th.num scope="col" { "Rate" }
-                    th.wide scope="col" { "Interval, 0 to " (format::percent(crate::ui::chart::axis::Scale::new(0.0, most, 4).high, 0)) }
-                    th.num scope="col" { "Judged" }
+            // The roles repeat what the elements mean: browsers drop it when the style sheet rearranges rows.
+            thead role="rowgroup" {
+                tr role="row" {
+                    th scope="col" role="columnheader" { "Model" }
+                    th.num scope="col" role="columnheader" { "Rate" }
+                    th.wide scope="col" role="columnheader" {
+                        "Interval, 0 to " (format::percent(Scale::new(0.0, most, 4).high, 0))
+                    }
+                    th.num scope="col" role="columnheader" { "Judged" }
                 }
             }
-            tbody {
+            tbody role="rowgroup" {
                 @for row in rows {
-                    tr {
-                        th scope="row" { @if row.key.is_empty() { span.muted { "not named" } } @else { (isolated(&row.key)) } }
+                    tr role="row" {
+                        th scope="row" role="rowheader" {
+                            @if row.key.is_empty() { span.muted { "not named" } } @else { (isolated(&row.key)) }
+                        }
                         @match &row.rate {
                             Some(rate) => {
-                                td.num { (rate.percent()) span.margin { " " (rate.margin()) } }
-                                td.wide { (bar::interval(rate, most)) }
+                                td.num.rated role="cell" { (rate.percent()) span.margin { " " (rate.margin()) } }
+                                td.wide role="cell" { (bar::interval(rate, most)) }
                             }
-                            None => { td.num.muted { (format::NONE) } td.wide.muted { "not judged yet" } }
+                            None => {
+                                td.num.rated.muted role="cell" { (format::NONE) } td.wide.muted role="cell" { "none judged" }
+                            }
                         }
-                        td.num { (count(row.judged)) }
+                        td.num role="cell" { (count(row.judged)) }
                     }
                 }
             }
@@ -208,11 +226,17 @@ fn nothing_judged(panel: &MetricPanel, view: &Overview) -> Markup {
     html! {
         p.rate.none { strong { "No verdict yet" } }
         @if waiting > 0 {
-            p.rate-note { (format::counted(waiting, "interaction")) " " @if waiting == 1 { "waits" } @else { "wait" } " for the judge " strong { (panel.reference) } ". The rate appears with the first verdicts." }
+            p.rate-note {
+                (format::counted(waiting, "interaction")) " " @if waiting == 1 { "waits" } @else { "wait" } " for the judge "
+                strong { (panel.reference) } ". The rate appears with the first verdicts."
+            }
         } @else if counts().next().is_none() {
             p.rate-note { "Nothing that this metric is asked about came in during the last " (view.range.label()) "." }
         } @else {
-            p.rate-note { "In the last " (view.range.label()) " the judge " strong { (panel.reference) } " gave no verdict. " a href="#outcomes" { "Outcomes" } " say why." }
+            p.rate-note {
+                "In the last " (view.range.label()) " the judge " strong { (panel.reference) } " gave no verdict. "
+                a href="#outcomes" { "Outcomes" } " say why."
+            }
         }
     }
 }

@@ -104,8 +104,8 @@ pub struct Overview {
     pub metrics: Vec<MetricPanel>,
     /// What became of everything accepted in the range.
     pub outcomes: Outcomes,
-    /// Interactions in the range that came without any text (flag `no_content`): if there are any, the note on switching content on
-    /// is shown.
+    /// Interactions in the range that came without any text (flag `no_content`): if there are any, the note on switching content
+    /// on is shown.
     pub without_text: u64,
     /// What was spent in the range.
     pub spend: SpendPanel,
@@ -149,7 +149,9 @@ pub fn render(view: &Overview) -> Markup {
                 section aria-labelledby="rates" {
                     h2 #rates { "Rates" }
                     @if view.metrics.is_empty() {
-                        p.empty { "No metric is configured for this project. Add a " code { "[[metric]]" } " to the configuration." }
+                        p.empty {
+                            "No metric is configured for this project. Add a " code { "[[metric]]" } " to the configuration."
+                        }
                     }
                     div.panels {
                         @for panel in &view.metrics { (metric::render(panel, view)) }
@@ -179,11 +181,23 @@ fn summary(view: &Overview) -> Markup {
     html! {
         dl.summary {
             div { dt { "Interactions" } dd { (format::count(view.outcomes.accepted)) } dd.note { "accepted" } }
-            div { dt { "Verdicts" } dd { (format::count(judged)) }
-                dd.note { @if trouble > 0 { a href="#outcomes" { (format::count(trouble)) " not obtained" } } @else { "none failed" } } }
-            div { dt { "Spend" } dd { (format::money(view.spend.total.cost)) } dd.note { (format::counted(view.spend.total.calls, "call")) } }
-            div { dt { "Waiting" } dd { (format::count(waiting)) }
-                dd.note { @if view.queue.dead > 0 { a href="#queue" { (format::count(view.queue.dead)) " given up" } } @else { "in the queue" } } }
+            div {
+                dt { "Verdicts" } dd { (format::count(judged)) }
+                dd.note {
+                    @if trouble > 0 { a href="#outcomes" { (format::count(trouble)) " not obtained" } } @else { "none failed" }
+                }
+            }
+            div {
+                dt { "Spend" } dd { (format::money(view.spend.total.cost)) }
+                dd.note { (format::counted(view.spend.total.calls, "call")) }
+            }
+            div {
+                dt { "Waiting" } dd { (format::count(waiting)) }
+                dd.note {
+                    @if view.queue.dead > 0 { a href="#queue" { (format::count(view.queue.dead)) " given up" } }
+                    @else { "in the queue" }
+                }
+            }
         }
     }
 }

@@ -52,20 +52,32 @@ fn one(metric: &MetricName, view: &Overview) -> Markup {
                 p.muted { "Nothing yet." }
             } @else {
                 (stacked::bar(&parts, &alternative))
-                ul.legend {
-                    @for (outcome, n) in &present {
-                        li.trouble[is_trouble(*outcome)] title=(explanation(*outcome)) {
-                            (style(*outcome).swatch())
-                            @match outcome {
-                                Some(known) => a href=(link(view, metric, *known)) { (label(*outcome)) },
-                                None => (label(None)),
+                table.outcomes role="table" {
+                    caption.visually-hidden { "Outcomes of " (metric) }
+                    thead.visually-hidden role="rowgroup" {
+                        tr role="row" {
+                            @for name in ["Outcome", "Count", "Share", "Reasons"] {
+                                th scope="col" role="columnheader" { (name) }
                             }
-                            span.num { (count(*n)) }
-                            span.num.muted { (share(*n, total)) }
+                        }
+                    }
+                    tbody role="rowgroup" {
+                        @for (outcome, n) in &present {
+                            tr.trouble[is_trouble(*outcome)] role="row" {
+                                th scope="row" role="rowheader" title=(explanation(*outcome)) {
+                                    (style(*outcome).swatch())
+                                    @match outcome {
+                                        Some(known) => a href=(link(view, metric, *known)) { (label(*outcome)) },
+                                        None => (label(None)),
+                                    }
+                                }
+                                td.num role="cell" { (count(*n)) }
+                                td.num.muted role="cell" { (share(*n, total)) }
+                                td.why role="cell" { (reasons(&counts, *outcome)) }
+                            }
                         }
                     }
                 }
-                (reasons(&counts))
             }
         }
     }
@@ -79,28 +91,25 @@ fn link(view: &Overview, metric: &MetricName, outcome: Outcome) -> String {
         .build()
 }
 
-/// Why things were not judged, where more is known than the outcome.
-fn reasons(counts: &[&OutcomeCount]) -> Markup {
-    let mut reasons: BTreeMap<(Option<Outcome>, &str), u64> = BTreeMap::new();
-    for count in
-        counts.iter().filter(|count| !count.reason.is_empty() && count.reason != count.outcome.map_or("", Outcome::as_str))
-    {
-        let sum = reasons.entry((count.outcome, count.reason.as_str())).or_default();
+/// Reasons of one outcome, the most frequent first, where more is known than the outcome.
+fn reasons(counts: &[&OutcomeCount], outcome: Option<Outcome>) -> Markup {
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for count in counts.iter().filter(|count| count.outcome == outcome && !count.reason.is_empty()) {
+        let sum = reasons.entry(count.reason.as_str()).or_default();
         *sum = sum.saturating_add(count.count);
     }
+    reasons.remove(outcome.map_or("", Outcome::as_str));
     let mut sorted: Vec<_> = reasons.into_iter().collect();
     sorted.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     html! {
-        @if !sorted.is_empty() {
-            table.reasons {
-                caption { "Reasons" }
-                thead.visually-hidden { tr { th scope="col" { "Outcome" } th scope="col" { "Reason" } th scope="col" { "Count" } } }
-                tbody {
-                    @for ((outcome, reason), n) in sorted.iter().take(20) {
-                        tr { td { (label(*outcome)) } td { code { (isolated(reason)) } } td.num { (count(*n)) } }
-                    }
-                }
-            }
+        @for (i, (reason, n)) in sorted.iter().take(REASONS_MAX).enumerate() {
+            @if i > 0 { ", " }
+            code { (isolated(reason)) }
+            @if sorted.len() > 1 { " " (count(*n)) }
         }
+        @if sorted.len() > REASONS_MAX { ", and " (count((sorted.len() - REASONS_MAX) as u64)) " more" }
     }
 }
+
+/// Reasons that are named beside an outcome.
+const REASONS_MAX: usize = 8;

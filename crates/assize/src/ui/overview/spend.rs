@@ -35,7 +35,9 @@ pub(super) fn render(view: &Overview) -> Markup {
         section #spend aria-labelledby="spend-title" {
             h2 #spend-title { "Spend" @if panel.simulated { " " (simulated_badge()) } }
             @if total.calls == 0 {
-                p.empty { "No judge was called in the last " (view.range.label()) ". Free judges cost nothing and are not counted here." }
+                p.empty {
+                    "No judge was called in the last " (view.range.label()) ". Free judges cost nothing and are not counted here."
+                }
             } @else {
                 div.panels {
                     article.panel {
@@ -45,7 +47,9 @@ pub(super) fn render(view: &Overview) -> Markup {
                             @if total.failed > 0 { ", " (count(total.failed)) " without a verdict" }
                             @if total.cost_unknown > 0 { ", " (count(total.cost_unknown)) " of unknown cost" }
                             ". " (count(total.input_tokens)) " tokens in"
-                            @if total.cached_input_tokens > 0 { " (" (count(total.cached_input_tokens)) " from the prompt cache)" }
+                            @if total.cached_input_tokens > 0 {
+                                " (" (count(total.cached_input_tokens)) " from the prompt cache)"
+                            }
                             ", " (count(total.output_tokens)) " out."
                         }
                         (over_time(view))
@@ -89,7 +93,7 @@ fn over_time(view: &Overview) -> Markup {
         label: dollars,
     };
     html! {
-        h4 { "Per " (unit) }
+        h3.minor { "Per " (unit) }
         (chart.render())
     }
 }
@@ -130,7 +134,12 @@ fn split(caption: &str, column: &str, rows: &[(String, Spend)]) -> Markup {
                         tr {
                             th scope="row" { (isolated(name)) }
                             td.wide { (bar::amount(spend.cost.to_usd(), most)) }
-                            td.num { (money(spend.cost)) @if spend.cost_unknown > 0 { span title={ (count(spend.cost_unknown)) " calls of unknown cost" } { " +" } } }
+                            td.num {
+                                (money(spend.cost))
+                                @if spend.cost_unknown > 0 {
+                                    span title={ (count(spend.cost_unknown)) " calls of unknown cost" } { " +" }
+                                }
+                            }
                             td.num { (count(spend.calls)) }
                         }
                     }

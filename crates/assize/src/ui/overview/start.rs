@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::Overview;
+use super::{Overview, Range};
 use crate::ui::format::{count, share};
+use crate::ui::link::Href;
 
 /// The switch for content in OpenTelemetry's instrumentations of language models (OpenTelemetry semantic conventions for GenAI).
 const CONTENT_VARIABLE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true";
@@ -14,7 +15,19 @@ pub(super) fn first_steps(view: &Overview) -> Markup {
     html! {
         section.start aria-labelledby="start" {
             h2 #start { "Nothing came in during the last " (view.range.label()) }
-            p { "Send an interaction to the project " strong { (project) } " and this page fills by itself. " code { "ASSIZE_KEY" } " is a key of the project." }
+            @if view.range != Range::Month {
+                p {
+                    "Something older may be there: "
+                    a href=(Href::new("/").with("project", project).with("range", Range::Month.as_str()).build()) {
+                        "look back 30 days"
+                    }
+                    "."
+                }
+            }
+            p {
+                "Send an interaction to the project " strong { (project) } " and this page fills by itself. "
+                code { "ASSIZE_KEY" } " is a key of the project."
+            }
             div.panels {
                 article.panel {
                     h3 { "Try it with one request" }
@@ -35,11 +48,17 @@ pub(super) fn first_steps(view: &Overview) -> Markup {
                         "export OTEL_EXPORTER_OTLP_HEADERS=\"Authorization=Bearer%20$ASSIZE_KEY\"\n"
                         "export " (CONTENT_VARIABLE)
                     } }
-                    p.muted { "Spans of language models are judged, all others are passed over. The last line makes instrumentations send the text." }
+                    p.muted {
+                        "Spans of language models are judged, all others are passed over. The last line makes instrumentations "
+                        "send the text."
+                    }
                 }
             }
             @if !view.metrics.is_empty() {
-                p { "Asked about each: " @for (i, metric) in view.metrics.iter().enumerate() { @if i > 0 { ", " } strong { (metric.name) } } "." }
+                p {
+                    "Asked about each: "
+                    @for (i, metric) in view.metrics.iter().enumerate() { @if i > 0 { ", " } strong { (metric.name) } } "."
+                }
             }
         }
     }

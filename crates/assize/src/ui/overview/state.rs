@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::Overview;
 use crate::ui::format::{count, duration, instant};
-use crate::ui::visible::Visible;
+use crate::ui::visible::{Visible, plain};
 
 /// One operational counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +36,16 @@ pub(super) fn render(view: &Overview) -> Markup {
                 (queue(&view.queue, view.layout.now))
             }
             section.panel #ingest aria-labelledby="ingest-title" {
-                h2 #ingest-title { "Ingest" @if let Some(since) = view.ingest.since { span.muted { " since " (instant(since, view.layout.now)) } } }
+                h2 #ingest-title {
+                    "Ingest"
+                    @if let Some(since) = view.ingest.since { span.muted { " since " (instant(since, view.layout.now)) } }
+                }
                 @if view.ingest.counters.is_empty() {
                     p.muted { "Nothing was sent yet." }
                 } @else {
                     dl.counters {
                         @for counter in &view.ingest.counters {
-                            div title=[(!counter.note.is_empty()).then_some(&counter.note)] {
+                            div title=[(!counter.note.is_empty()).then(|| plain(&counter.note))] {
                                 dt { (Visible(&counter.label)) }
                                 dd { (count(counter.value)) }
                             }
@@ -60,7 +63,9 @@ fn queue(depth: &Depth, now: Timestamp) -> Markup {
             div title="Could be judged now." { dt { "Ready" } dd { (count(depth.ready)) } }
             div title="Waits for another try." { dt { "Delayed" } dd { (count(depth.delayed)) } }
             div title="In the hands of workers." { dt { "In hand" } dd { (count(depth.leased)) } }
-            div.trouble[depth.dead > 0] title="Given up on; kept with the reason." { dt { "Given up" } dd { (count(depth.dead)) } }
+            div.trouble[depth.dead > 0] title="Given up on; kept with the reason." {
+                dt { "Given up" } dd { (count(depth.dead)) }
+            }
             div title="Age of the oldest that is not done." {
                 dt { "Oldest" }
                 dd { @match depth.oldest { Some(oldest) => (duration(now.since(oldest))), None => span.muted { "none" } } }

@@ -1,13 +1,12 @@
 //! Payment card numbers: a known issuer's prefix and length (ISO/IEC 7812) and a valid Luhn check digit; written in one piece or in
 //! groups of which the first has four digits.
 
-use super::{byte, byte_before, continues_after, continues_before, run};
+use super::{byte, continues_after, continues_before, run};
 
 const DIGITS_MAX: usize = 19;
 
 pub(super) fn stands_at(text: &[u8], start: usize) -> bool {
-    if !(b'2'..=b'6').contains(&byte(text, start)) || continues_before(text, start, b".,_") || byte_before(text, start, 1) == b'_'
-    {
+    if !(b'2'..=b'6').contains(&byte(text, start)) || continues_before(text, start, b".,") {
         return false;
     }
     let mut digits = [0_u8; DIGITS_MAX];

@@ -6,11 +6,12 @@
 
 use super::{byte, byte_before, continues_after, continues_before, run};
 
-pub(super) fn stands_at(text: &[u8], start: usize) -> bool {
+/// `start` is where a run of `length` digits begins.
+pub(super) fn stands_at(text: &[u8], start: usize, length: usize) -> bool {
     match byte(text, start) {
         _ if byte_before(text, start, 1) == b'+' => international(text, start),
-        b'0' => national(text, start),
-        b'2'..=b'9' => north_american(text, start),
+        b'0' => length <= 5 && national(text, start, length),
+        b'2'..=b'9' => length == 3 && north_american(text, start),
         _ => false,
     }
 }
@@ -40,7 +41,7 @@ fn north_american(text: &[u8], start: usize) -> bool {
     let bracket = byte_before(text, start, 1) == b'(';
     // A leading 1 is the country's code, not the end of another number.
     let country = byte_before(text, start, 2) == b'1' && !byte_before(text, start, 3).is_ascii_alphanumeric();
-    if run(text, start, 4) != 3 || (continues_before(text, start, b".,-/ ") && !country) {
+    if continues_before(text, start, b".,-/ ") && !country {
         return false;
     }
     let mut at = start + 3;
@@ -64,12 +65,11 @@ fn north_american(text: &[u8], start: usize) -> bool {
         && !continues_after(text, at + 8, b"-./")
 }
 
-fn national(text: &[u8], start: usize) -> bool {
+fn national(text: &[u8], start: usize, first: usize) -> bool {
     const DIGITS_MAX: usize = 12;
     if !(b'1'..=b'9').contains(&byte(text, start + 1)) || continues_before(text, start, b".,-/: ") {
         return false;
     }
-    let first = run(text, start, 6);
     if first == 2 {
         return five_pairs(text, start);
     }

@@ -1,12 +1,13 @@
 //! US social security numbers: `AAA-GG-SSSS` with hyphens or spaces, without the areas, groups and serials that are never issued
 //! (000, 666 and 900 to 999; 00; 0000: Social Security Administration, "SSN randomization").
 
-use super::{byte, continues_after, continues_before, run};
+use super::{byte, continues_after, continues_before};
 
 const LENGTH: usize = "AAA-GG-SSSS".len();
 
+/// `start` is where a run of three digits begins.
 pub(super) fn stands_at(text: &[u8], start: usize) -> bool {
-    if run(text, start, 4) != 3 || continues_before(text, start, b".,-/ ") {
+    if continues_before(text, start, b".,-/ ") {
         return false;
     }
     let Some(number) = text.get(start..start + LENGTH) else { return false };

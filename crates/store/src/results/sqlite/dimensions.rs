@@ -1,5 +1,6 @@
 //! Which values of a dimension are kept apart: the first 1,000 of each project and dimension, for good.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assize_core::results::{DIMENSION_VALUES_MAX, OTHER};
@@ -50,22 +51,27 @@ impl Dimensions {
         }
     }
 
-    /// Admits the row's dimension values, or replaces them by `other`. A dimension that was not known before is filled in for all that
-    /// was folded earlier, so that the groups of a dimension always add up to the total.
-    pub fn admit(&mut self, connection: &Connection, row: &mut Accepted) -> rusqlite::Result<()> {
+    /// The row with those of its dimension values that count, the others replaced by `other`. A dimension that was not known before is
+    /// filled in for all that was folded earlier, so that the groups of a dimension always add up to the total.
+    pub fn admit<'a>(&mut self, connection: &Connection, row: &'a Accepted) -> rusqlite::Result<Cow<'a, Accepted>> {
+        let mut row = Cow::Borrowed(row);
         self.load(connection, &row.project)?;
-        let Some(known) = self.projects.get_mut(&row.project) else { return Ok(()) };
-        for (dimension, value) in &mut row.dimensions {
+        let Some(known) = self.projects.get_mut(&row.project) else { return Ok(row) };
+        for position in 0..row.dimensions.len() {
+            let (dimension, value) = &row.dimensions[position];
             let name = dimension.to_string();
-            if !known.contains_key(&name) {
-                backfill(connection, &row.project, &name)?;
-            }
-            let values = known.entry(name.clone()).or_default();
+            let values = match known.get_mut(&name) {
+                Some(values) => values,
+                None => {
+                    backfill(connection, &row.project, &name)?;
+                    known.entry(name.clone()).or_default()
+                }
+            };
             if values.contains(value) {
                 continue;
             }
             if values.len() >= DIMENSION_VALUES_MAX {
-                OTHER.clone_into(value);
+                OTHER.clone_into(&mut row.to_mut().dimensions[position].1);
                 continue;
             }
             connection
@@ -74,6 +80,6 @@ impl Dimensions {
             values.insert(value.clone());
             self.remembered += 1;
         }
-        Ok(())
+        Ok(row)
     }
 }

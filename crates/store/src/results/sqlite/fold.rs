@@ -18,7 +18,7 @@ pub(super) fn folded(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Stores the rows that are new and adds them to the rollups. A key that is on record already (the queue has forgotten it) is passed
 /// over: an interaction counts once.
-pub(super) fn fold(connection: &Connection, dimensions: &mut Dimensions, entries: Vec<(Offset, Entry)>) -> Result<(), Failure> {
+pub(super) fn fold(connection: &Connection, dimensions: &mut Dimensions, entries: &[(Offset, Entry)]) -> Result<(), Failure> {
     dimensions.trim();
     let before = folded(connection)?;
     let Some(up_to) = entries.iter().map(|(offset, _)| integer(offset.0)).max().filter(|up_to| *up_to > before) else {
@@ -28,11 +28,11 @@ pub(super) fn fold(connection: &Connection, dimensions: &mut Dimensions, entries
         connection.prepare_cached("INSERT OR IGNORE INTO interaction (key, project, time, row) VALUES (?1, ?2, ?3, ?4)")?;
     let mut keep = connection.prepare_cached("INSERT INTO payload (seq, json) VALUES (?1, ?2)")?;
     let mut rows = Vec::with_capacity(entries.len());
-    for (offset, Entry { mut row, payload }) in entries {
+    for (offset, Entry { row, payload }) in entries {
         if integer(offset.0) <= before {
             continue;
         }
-        dimensions.admit(connection, &mut row)?;
+        let row = dimensions.admit(connection, row)?;
         if insert.execute(params![row.key.0, row.project.as_str(), row.time.0, row::encode(&row)])? == 0 {
             continue;
         }

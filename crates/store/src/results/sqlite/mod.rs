@@ -73,7 +73,7 @@ impl SqliteResults {
     async fn write<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection, &mut Dimensions) -> Result<T, Failure> + Send + 'static,
+        F: Fn(&Connection, &mut Dimensions) -> Result<T, Failure> + Send + 'static,
     {
         let path = self.database.path().to_owned();
         let operation = move |connection: &Connection, dimensions: &mut Dimensions| {
@@ -100,7 +100,7 @@ impl Recorder for SqliteResults {
 
     async fn fold(&self, entries: &[(Offset, Entry)]) -> Result<(), StoreError> {
         let entries = entries.to_vec();
-        self.write(move |connection, dimensions| fold::fold(connection, dimensions, entries)).await
+        self.write(move |connection, dimensions| fold::fold(connection, dimensions, &entries)).await
     }
 
     async fn record(&self, scored: &[Scored]) -> Result<(), StoreError> {

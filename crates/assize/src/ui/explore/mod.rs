@@ -1,114 +1,19 @@
 //! Explore: interactions with what was said about them, filtered.
 
-use assize_core::results::{Filter, InteractionRecord, MetricRecord};
-use assize_core::{Dimension, InteractionId, MetricName, Outcome, ProjectName, Timestamp};
+mod filters;
+
+use assize_core::results::{InteractionRecord, MetricRecord};
+use assize_core::{Dimension, InteractionId, MetricName, Outcome, Timestamp};
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::ui::format;
 use crate::ui::layout::{self, Layout, Section};
 use crate::ui::link::{self, Href};
 use crate::ui::outcome::{label, style};
-use crate::ui::visible::{Visible, excerpt, isolated, plain};
+use crate::ui::visible::{Visible, excerpt, isolated};
 
-/// The parameters of the page, as they came in. All may be empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Filters {
-    /// Name of the project.
-    pub project: String,
-    /// Name of a metric.
-    pub metric: String,
-    /// An outcome, as [`Outcome::as_str`] spells it.
-    pub outcome: String,
-    /// The model that answered, exactly.
-    pub model: String,
-    /// Least score, in [0, 1].
-    pub score_min: String,
-    /// Largest score, in [0, 1].
-    pub score_max: String,
-    /// First instant: RFC 3339, or a local date and time, which is taken for UTC.
-    pub from: String,
-    /// End, exclusive.
-    pub to: String,
-    /// Where the page begins.
-    pub cursor: String,
-}
-
-impl Filters {
-    /// The filter of the results port. The error names the field and says what it takes.
-    pub fn resolve(&self, project: &ProjectName, limit: usize) -> Result<Filter, String> {
-        let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
-        let score = |name: &str, text: &str| match given(text) {
-            None => Ok(None),
-            Some(text) => match text.parse::<f64>() {
-                Ok(score) if (0.0..=1.0).contains(&score) => Ok(Some(score)),
-                _ => Err(format!("{name}: {text:?} is not a score; use a number from 0 to 1")),
-            },
-        };
-        let time = |name: &str, text: &str| match given(text) {
-            None => Ok(None),
-            Some(text) => parse_utc(&text)
-                .map(Some)
-                .ok_or_else(|| format!("{name}: {text:?} is not a time; use a form such as 2026-11-24T09:30, in UTC")),
-        };
-        let (score_min, score_max) = (score("Score from", &self.score_min)?, score("Score to", &self.score_max)?);
-        let (from, to) = (time("From", &self.from)?, time("To", &self.to)?);
-        if let (Some(min), Some(max)) = (score_min, score_max)
-            && min > max
-        {
-            return Err(format!("Score: nothing lies from {min} to {max}; the first must not be larger"));
-        }
-        if let (Some(from), Some(to)) = (from, to)
-            && from >= to
-        {
-            return Err("From must be earlier than To".to_owned());
-        }
-        Ok(Filter {
-            project: project.clone(),
-            metric: given(&self.metric).map(|name| MetricName::new(&name).map_err(|e| format!("Metric: {e}"))).transpose()?,
-            judge: None,
-            outcome: given(&self.outcome).map(|text| text.parse::<Outcome>().map_err(|e| format!("Outcome: {e}"))).transpose()?,
-            dimension: given(&self.model).map(|model| (Dimension::Model, model)),
-            from,
-            to,
-            score_min,
-            score_max,
-            cursor: given(&self.cursor),
-            limit,
-        })
-    }
-
-    /// Whether anything narrows the list.
-    pub fn is_narrowed(&self) -> bool {
-        [&self.metric, &self.outcome, &self.model, &self.score_min, &self.score_max, &self.from, &self.to]
-            .into_iter()
-            .any(|text| !text.trim().is_empty())
-    }
-
-    /// The address of the page that begins at `cursor`, with the same filters.
-    pub fn href(&self, project: &ProjectName, cursor: &str) -> String {
-        Href::new("/explore")
-            .with("project", project.as_str())
-            .with("metric", &self.metric)
-            .with("outcome", &self.outcome)
-            .with("model", &self.model)
-            .with("score_min", &self.score_min)
-            .with("score_max", &self.score_max)
-            .with("from", &self.from)
-            .with("to", &self.to)
-            .with("cursor", cursor)
-            .build()
-    }
-}
-
-/// An instant as RFC 3339, or a date with or without a time, in UTC.
-fn parse_utc(text: &str) -> Option<Timestamp> {
-    Timestamp::parse(text).ok().or_else(|| {
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        Some(Timestamp(jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?.as_millisecond()))
-    })
-}
+pub use filters::Filters;
+use filters::parse_utc;
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,11 +49,24 @@ pub struct Chip {
 
 /// The score of the reference judge: the last verdict, or, where free judges decide alone, the last free score.
 pub(super) fn reference_score(record: &MetricRecord) -> Option<f64> {
+    if record.decision.closed() == Some(Outcome::Judged) {
+        return record.decision.free_score();
+    }
     match record.outcome {
-        Some(Outcome::Judged | Outcome::Reused) => {
-            record.verdicts.last().map(|verdict| verdict.score).or_else(|| record.decision.free_score())
-        }
+        Some(Outcome::Judged | Outcome::Reused) => record.verdicts.last().map(|verdict| verdict.score),
         _ => None,
+    }
+}
+
+impl From<&MetricRecord> for Chip {
+    fn from(record: &MetricRecord) -> Self {
+        Self {
+            metric: record.decision.metric.clone(),
+            outcome: record.outcome,
+            score: reference_score(record),
+            free_score: record.decision.free_score(),
+            simulated: record.verdicts.last().is_some_and(|verdict| verdict.simulated),
+        }
     }
 }
 
@@ -170,17 +88,7 @@ impl From<&InteractionRecord> for Row {
                 (excerpt(question, WORDS_CHARS), excerpt(&payload.output_text(), WORDS_CHARS))
             }),
             no_content: record.row.flags.no_content,
-            metrics: record
-                .metrics
-                .iter()
-                .map(|metric| Chip {
-                    metric: metric.decision.metric.clone(),
-                    outcome: metric.outcome,
-                    score: reference_score(metric),
-                    free_score: metric.decision.free_score(),
-                    simulated: metric.verdicts.last().is_some_and(|verdict| verdict.simulated),
-                })
-                .collect(),
+            metrics: record.metrics.iter().map(Chip::from).collect(),
         }
     }
 }
@@ -237,7 +145,9 @@ fn filter_form(view: &Explore) -> Markup {
             label { span { "Metric" }
                 select name="metric" {
                     option value="" { "Any" }
-                    @for metric in &view.metrics { option value=(metric) selected[metric.as_str() == filters.metric] { (metric) } }
+                    @for metric in &view.metrics {
+                        option value=(metric) selected[metric.as_str() == filters.metric] { (metric) }
+                    }
                 }
             }
             label { span { "Outcome" }
@@ -249,16 +159,21 @@ fn filter_form(view: &Explore) -> Markup {
                 }
             }
             label { span { "Model" }
-                input type="text" name="model" value=(filters.model) list="models" placeholder="Any" autocomplete="off" spellcheck="false";
+                input type="text" name="model" value=(filters.model) list="models" placeholder="Any" autocomplete="off"
+                    spellcheck="false";
             }
             datalist #models { @for model in view.models.iter().take(MODELS_MAX) { option value=(model) {} } }
-            fieldset {
-                legend { "Score" }
-                input type="number" name="score_min" value=(filters.score_min) min="0" max="1" step="any" placeholder="0" aria-label="Score from";
+            div.field role="group" aria-label="Score" {
+                span.label aria-hidden="true" { "Score" }
+                input type="number" name="score_min" value=(filters.score_min) min="0" max="1" step="any" placeholder="0"
+                    aria-label="Score from";
                 span aria-hidden="true" { "–" }
-                input type="number" name="score_max" value=(filters.score_max) min="0" max="1" step="any" placeholder="1" aria-label="Score to";
+                input type="number" name="score_max" value=(filters.score_max) min="0" max="1" step="any" placeholder="1"
+                    aria-label="Score to";
             }
-            label { span { "From, UTC" } input type="datetime-local" name="from" value=(local(&filters.from).unwrap_or_default()); }
+            label {
+                span { "From, UTC" } input type="datetime-local" name="from" value=(local(&filters.from).unwrap_or_default());
+            }
             label { span { "To, UTC" } input type="datetime-local" name="to" value=(local(&filters.to).unwrap_or_default()); }
             div.buttons {
                 button.primary type="submit" { "Filter" }
@@ -313,8 +228,12 @@ fn line(row: &Row, view: &Explore) -> Markup {
             td.text role="cell" {
                 @match &row.text {
                     Some((question, answer)) => {
-                        a.question dir="auto" href=(href) { @if question.is_empty() { "(no question)" } @else { (Visible(question)) } }
-                        p.answer dir="auto" { @if answer.is_empty() { span.muted { "(tool call only)" } } @else { (Visible(answer)) } }
+                        a.question dir="auto" href=(href) {
+                            @if question.is_empty() { "(no question)" } @else { (Visible(question)) }
+                        }
+                        p.answer dir="auto" {
+                            @if answer.is_empty() { span.muted { "(tool call only)" } } @else { (Visible(answer)) }
+                        }
                     }
                     None => {
                         a.question href=(href) { code { (isolated(row.id.as_str())) } }
@@ -329,20 +248,23 @@ fn line(row: &Row, view: &Explore) -> Markup {
     }
 }
 
-fn render_chip(chip: &Chip) -> Markup {
+pub(super) fn render_chip(chip: &Chip) -> Markup {
     let metric = chip.metric.as_str();
+    let outcome = label(chip.outcome).to_lowercase();
     html! {
         @match (chip.score, chip.free_score) {
             (Some(score), _) => {
-                span.chip.scored.yes[score >= 0.5] title={ (metric) ": " (format::score(score)) ", " (label(chip.outcome).to_lowercase()) @if chip.simulated { ", simulated" } } {
+                @let simulated = if chip.simulated { ", simulated" } else { "" };
+                span.chip.scored.yes[score >= 0.5] title={ (metric) ": " (format::score(score)) ", " (outcome) (simulated) } {
                     span.name { (metric) } " " (gauge(score)) " " span.num { (format::score(score)) }
                     @if chip.simulated { span.sim title="Simulated" { "sim" } }
                 }
             }
             (None, free) => {
-                span.chip title={ (metric) ": " (plain(&label(chip.outcome).to_lowercase())) @if let Some(free) = free { ", free score " (format::score(free)) } } {
+                @let free = free.map(|free| format!(", free {}", format::score(free))).unwrap_or_default();
+                span.chip title={ (metric) ": " (outcome) (free) } {
                     (style(chip.outcome).swatch()) span.name { (metric) } " "
-                    span.muted { (label(chip.outcome).to_lowercase()) @if let Some(free) = free { ", free " (format::score(free)) } }
+                    span.muted { (outcome) (free) }
                 }
             }
         }
@@ -357,51 +279,5 @@ pub(super) fn gauge(score: f64) -> Markup {
             rect.rail width="24" height="8" rx="2" {}
             @if width > 0.0 { rect.level width=(width) height="8" rx="2" {} }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(change: impl Fn(&mut Filters)) -> Result<Filter, String> {
-        let mut filters = Filters::default();
-        change(&mut filters);
-        filters.resolve(&ProjectName::new("p").unwrap(), 50)
-    }
-
-    #[test]
-    fn filters_are_read_and_refusals_name_the_field() {
-        let filter = resolve(|f| {
-            f.metric = "refusal".into();
-            f.outcome = "judged".into();
-            f.model = "a/b".into();
-            f.score_min = "0.5".into();
-            f.from = "2026-11-24T09:30".into();
-            f.to = "2026-11-25T00:00:00Z".into();
-        })
-        .unwrap();
-        assert_eq!(filter.from.unwrap().to_rfc3339(), "2026-11-24T09:30:00.000Z");
-        assert_eq!(filter.to.unwrap().to_rfc3339(), "2026-11-25T00:00:00.000Z");
-        assert_eq!((filter.score_min, filter.score_max, filter.outcome), (Some(0.5), None, Some(Outcome::Judged)));
-        assert_eq!(filter.dimension, Some((Dimension::Model, "a/b".into())));
-        assert_eq!(resolve(|f| f.from = "2026-11-24".into()).unwrap().from.unwrap().to_rfc3339(), "2026-11-24T00:00:00.000Z");
-        assert_eq!(resolve(|f| f.metric = "  ".into()).unwrap().metric, None);
-        let refused = |change: fn(&mut Filters), field: &str| assert!(resolve(change).unwrap_err().starts_with(field), "{field}");
-        refused(|f| f.score_min = "NaN".into(), "Score from");
-        refused(|f| f.score_max = "1.5".into(), "Score to");
-        refused(|f| f.from = "yesterday".into(), "From");
-        refused(|f| f.to = "x".into(), "To");
-        refused(|f| f.metric = "a b".into(), "Metric");
-        refused(|f| f.outcome = "lost".into(), "Outcome");
-        refused(|f| (f.score_min, f.score_max) = ("0.9".into(), "0.1".into()), "Score");
-        refused(|f| (f.from, f.to) = ("2026-11-24".into(), "2026-11-23".into()), "From");
-    }
-
-    #[test]
-    fn older_keeps_the_filters() {
-        let filters = Filters { model: "a&b".into(), score_min: "0.5".into(), cursor: "old".into(), ..Filters::default() };
-        let href = filters.href(&ProjectName::new("p").unwrap(), "c=1");
-        assert_eq!(href, "/explore?project=p&model=a%26b&score_min=0.5&cursor=c%3D1");
     }
 }
