@@ -21,7 +21,7 @@ use self::output::Output;
 use self::progress::Progress;
 use self::tally::{Summary, Tally};
 use self::threshold::Threshold;
-use super::{Ending, runtime, say};
+use super::{Ending, light_runtime, say};
 use crate::access::Principal;
 use crate::config::settings::Settings;
 use crate::config::{PolicySpec, load};
@@ -80,7 +80,7 @@ impl Eval {
         for threshold in &self.fail_if {
             threshold.check(&spec)?;
         }
-        runtime()?.block_on(async {
+        light_runtime()?.block_on(async {
             let panels = Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)).await;
             let panels = panels.map_err(|error| explain(error.to_string()))?;
             let summary = self.judge(&settings, &spec, panels).await?;
