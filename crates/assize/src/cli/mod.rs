@@ -75,7 +75,10 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// A runtime of one thread, for what mostly waits for others: no other thread has to be woken for every answer.
 fn light_runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot start: {error}"))
 }
 
 /// A runtime for commands that need all cores.
