@@ -88,7 +88,8 @@ pub fn provider_key(spec: &ProviderSpec) -> Result<Option<SecretString>, ConfigE
     }
 }
 
-fn is_local(url: &str) -> bool {
+/// Whether `url` names this machine.
+pub fn is_local(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

@@ -191,7 +191,7 @@ pub enum ResponseFormat {
 
 /// A price as written: `{ input = 5.0, output = 15.0, cached_input = 2.5 }`, or `"free"` for one's own host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(untagged, deny_unknown_fields, expecting = "expected { input = …, output = … } in USD per million tokens, or \"free\"")]
 pub enum PriceSpec {
     /// A word instead of figures.
     Word(FreePrice),

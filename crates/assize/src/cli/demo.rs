@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use super::serve::{announce, stop_signal};
-use super::{Ending, runtime, say};
+use super::serve::{StopSignal, announce};
+use super::{Ending, remote, runtime, say};
 use crate::api::auth::new_session;
 use crate::config::{load, standin};
 use crate::roles::{self, Roles, Running, Start};
@@ -52,6 +52,7 @@ pub struct Demo {
 impl Demo {
     pub fn run(self) -> Result<Ending, String> {
         let mut settings = load::parse(DEMO_TOML).map_err(|error| error.to_string())?;
+        standin::redirect(&mut settings);
         let simulated = standin::simulate_if_keyless(&mut settings);
         settings.server.listen.clone_from(&self.listen);
         if self.once {
@@ -59,15 +60,19 @@ impl Demo {
         }
         let data = Data::open(self.data.as_deref())?;
         runtime()?.block_on(async {
+            let mut signal = StopSignal::catch()?;
             let key = format!("ak-{}", random_hex(24).map_err(|error| error.to_string())?);
             let start = Start { settings, data: data.path().to_owned(), roles: Roles::ALL, bootstrap_key: Some(key.clone()) };
             let running = roles::start(start).await?;
             announce(&running);
             if simulated {
-                eprintln!("OPENAI_API_KEY is not set: verdicts are SIMULATED, and marked so wherever they show");
+                say::note("OPENAI_API_KEY is not set: verdicts are SIMULATED, and marked so wherever they show");
             }
-            let client = Demonstration::new(&running, &key);
-            client.replay(if simulated { ROUNDS_SIMULATED } else { 1 }).await?;
+            let client = Demonstration::new(&running, &key)?;
+            tokio::select! {
+                replayed = client.replay(if simulated { ROUNDS_SIMULATED } else { 1 }) => replayed?,
+                () = signal.given() => return Ok(Ending::Interrupted),
+            }
             let summary = client.summary(simulated).await?;
             if self.json {
                 say::json(&summary)?;
@@ -77,17 +82,20 @@ impl Demo {
             if !self.once {
                 let session =
                     new_session(&running.server.access, &client.key_id()?, SystemClock.now(), Duration::from_secs(3_600));
-                eprintln!(
+                say::note(format_args!(
                     "\ndashboard: http://{}/login?session={session}\nAPI key for this demonstration: {key}\nCtrl-C ends it",
                     running.address
-                );
+                ));
                 tokio::select! {
-                    () = stop_signal() => {}
+                    () = signal.given() => {}
                     error = client.trickle(), if simulated => return Err(error),
                 }
             }
             running.stop().await;
-            Ok(if summary["pending"] == 0 { Ending::Done } else { Ending::Failed })
+            if summary["pending"] != 0 {
+                return Err(format!("{} interactions were not judged within {} s", summary["pending"], JUDGED_WITHIN.as_secs()));
+            }
+            Ok(Ending::Done)
         })
     }
 }
@@ -132,8 +140,8 @@ struct Demonstration<'a> {
 }
 
 impl<'a> Demonstration<'a> {
-    fn new(running: &'a Running, key: &'a str) -> Self {
-        Self { client: Client::new(), running, key }
+    fn new(running: &'a Running, key: &'a str) -> Result<Self, String> {
+        Ok(Self { client: remote::client(&format!("http://{}", running.address))?, running, key })
     }
 
     fn key_id(&self) -> Result<String, String> {
@@ -278,6 +286,7 @@ fn table(summary: &Value) -> String {
         for (metric, rate) in metrics.as_object().into_iter().flatten() {
             let percent = |key: &str| rate[key].as_f64().map(|share| share * 100.0);
             let figure = match (percent("estimate"), percent("low"), percent("high")) {
+                (Some(estimate), Some(low), Some(high)) if low == high => format!("{estimate:5.1} %   exact{:27}", ""),
                 (Some(estimate), Some(low), Some(high)) => format!("{estimate:5.1} %   95 % interval {low:4.1} to {high:4.1} %"),
                 _ => "    –     nothing judged yet".to_owned(),
             };

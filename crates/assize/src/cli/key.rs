@@ -8,6 +8,13 @@ use super::remote::{Remote, segment};
 use super::{Ending, runtime, say};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  assize key create --project shop --scope ingest --label 'web frontend'
+  assize key list --project shop
+  assize key revoke 5f2c61d09a4b --project shop
+
+The key given by --key or ASSIZE_KEY needs the scope admin.")]
 pub struct Key {
     #[command(subcommand)]
     command: KeyCommand,
@@ -31,6 +38,7 @@ enum KeyCommand {
         json: bool,
     },
     /// List a project's keys
+    #[command(after_help = "Example: assize key list --project shop")]
     List {
         #[command(flatten)]
         remote: Remote,
@@ -38,7 +46,8 @@ enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a key: it stops to count at once
+    /// Revoke a key: it opens nothing from now on
+    #[command(after_help = "Example: assize key revoke 5f2c61d09a4b")]
     Revoke {
         /// The key's id, as `assize key list` shows it
         id: String,
@@ -61,10 +70,10 @@ impl Key {
                     say::json(&answer)?;
                 } else {
                     say::line(answer["key"].as_str().unwrap_or_default())?;
-                    eprintln!(
+                    say::note(format_args!(
                         "this is the only time that the key is shown; its id is {}",
                         answer["id"].as_str().unwrap_or_default()
-                    );
+                    ));
                 }
             }
             KeyCommand::List { remote, json } => {
@@ -79,7 +88,7 @@ impl Key {
             }
             KeyCommand::Revoke { id, remote } => {
                 runtime.block_on(remote.ask(Method::DELETE, &format!("{}/{}", keys(&remote), segment(&id)), None))?;
-                eprintln!("revoked {id}");
+                say::note(format_args!("revoked {id}"));
             }
         }
         Ok(Ending::Done)

@@ -6,7 +6,7 @@ mod demo;
 mod eval;
 mod key;
 mod remote;
-mod say;
+pub(crate) mod say;
 mod serve;
 mod why;
 
@@ -48,9 +48,11 @@ pub enum Ending {
     Done,
     /// It did what was asked, and the answer is no: a threshold failed.
     Failed,
+    /// A signal ended it early.
+    Interrupted,
 }
 
-/// Runs what the arguments ask for. 0 for done, 1 for a threshold that failed, 2 for an error.
+/// Runs what the arguments ask for. 0 for done, 1 for a threshold that failed, 2 for an error, 130 for a signal.
 pub fn run(cli: Cli) -> ExitCode {
     assize_judge::providers::install_tls();
     let ending = match cli.command {
@@ -66,8 +68,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
+        Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(message) => {
-            eprintln!("error: {message}");
+            say::note(format_args!("error: {message}"));
             ExitCode::from(2)
         }
     }

@@ -4,6 +4,8 @@ use clap::Args;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
+use crate::secrets::is_local;
+
 /// Where the server is and with which key to ask.
 #[derive(Debug, Args)]
 pub struct Remote {
@@ -28,7 +30,7 @@ impl Remote {
         if let Some(project) = &self.project {
             url.push_str(&format!("?project={}", segment(project)));
         }
-        let mut request = Client::new().request(method, &url).bearer_auth(key);
+        let mut request = client(&url)?.request(method, &url).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -46,6 +48,12 @@ impl Remote {
         let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
         Err(format!("{message} (HTTP {})", status.as_u16()))
     }
+}
+
+/// A client for `url`: of this machine without the environment's proxy.
+pub fn client(url: &str) -> Result<Client, String> {
+    let builder = if is_local(url) { Client::builder().no_proxy() } else { Client::builder() };
+    builder.build().map_err(|error| format!("no client can be made: {error}"))
 }
 
 /// One segment of a path, percent-encoded.

@@ -1,4 +1,4 @@
-//! Writes data to stdout. A reader that went away ends the command quietly.
+//! What a command says: data on stdout, talk on stderr. A reader that went away is no error.
 
 use std::io::Write;
 
@@ -14,4 +14,9 @@ pub fn line(text: &str) -> Result<(), String> {
 /// A value as indented JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<(), String> {
     line(&serde_json::to_string_pretty(value).map_err(|error| error.to_string())?)
+}
+
+/// One line of talk. Unlike `eprintln!`, it does not panic when nobody listens.
+pub fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

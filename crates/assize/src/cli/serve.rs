@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Ending, runtime};
+use super::{Ending, runtime, say};
 use crate::config::{Settings, load, standin};
 use crate::roles::{self, Roles, Running, Start};
 
@@ -67,13 +68,14 @@ fn run(place: Place, roles: Roles) -> Result<Ending, String> {
         settings.server.listen = listen;
     }
     runtime()?.block_on(async {
+        let mut signal = StopSignal::catch()?;
         let running = start(settings, &place.data, roles, place.config.as_deref()).await?;
         announce(&running);
-        stop_signal().await;
-        eprintln!("stopping: finishing what is in hand; a second signal stops at once");
+        signal.given().await;
+        say::note("stopping: finishing what is in hand; a second signal stops at once");
         tokio::select! {
             () = running.stop() => {}
-            () = stop_signal() => {}
+            () = signal.given() => {}
         }
         Ok(Ending::Done)
     })
@@ -88,29 +90,30 @@ pub async fn start(settings: Settings, data: &Path, roles: Roles, config: Option
 
 /// Says where the server is and, once, its first key.
 pub fn announce(running: &Running) {
-    eprintln!("listening on http://{}", running.address);
+    say::note(format_args!("listening on http://{}", running.address));
     if let Some(first) = &running.first_key {
-        eprintln!("first API key (all scopes, shown this once): {}", first.key);
+        say::note(format_args!("first API key (all scopes, shown this once): {}", first.key));
     }
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                return;
-            }
-            _ => tracing::warn!("SIGTERM cannot be caught; only Ctrl-C stops in order"),
-        }
+/// SIGINT and SIGTERM, caught from when this is made.
+pub struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    /// From now on the signals do not end the process.
+    pub fn catch() -> Result<Self, String> {
+        let caught = |kind| signal(kind).map_err(|error| format!("signals cannot be caught: {error}"));
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
     }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+
+    /// Waits for the next one.
+    pub async fn given(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

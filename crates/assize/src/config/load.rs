@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use super::settings::{Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
-use assize_judge::spec::{JudgeSpec, ProviderSpec};
+use super::{place, standin};
 
 /// The defaults, as shipped and as documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
@@ -58,10 +59,14 @@ struct File {
     metric: Option<Vec<Spanned<toml::Table>>>,
 }
 
-/// The settings of `path`, over the defaults; the defaults alone without a path.
+/// The settings of `path`, over the defaults. Without a path the defaults alone, at `OPENAI_BASE_URL` if that is set.
 pub fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
     match path {
-        None => parse(DEFAULT_TOML),
+        None => {
+            let mut settings = parse(DEFAULT_TOML)?;
+            standin::redirect(&mut settings);
+            Ok(settings)
+        }
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
                 path: Some(path.to_owned()),
@@ -98,74 +103,78 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
 fn entries<T: DeserializeOwned>(list: &str, (text, tables): (&str, Vec<Spanned<toml::Table>>)) -> Result<Vec<T>, ConfigError> {
     let mut entries = Vec::with_capacity(tables.len());
     for table in tables {
-        let start = table.span().start;
-        let name = table.get_ref().get("name").and_then(toml::Value::as_str).unwrap_or("without a name").to_owned();
-        entries.push(T::deserialize(table.into_inner()).map_err(|error| {
-            let message = error.message().trim().to_owned();
-            let line = line_of_key(text, start, &message).unwrap_or_else(|| line_at(text, start));
+        let start = line_at(text, table.span().start);
+        let table = table.into_inner();
+        entries.push(T::deserialize(table.clone()).map_err(|error| {
+            let name = table.get("name").and_then(toml::Value::as_str).unwrap_or("without a name");
+            let mut message = plain(error.message());
+            let named = ["missing ", "unknown key "].iter().any(|begin| message.starts_with(begin));
+            let key = if named { place::key(&message) } else { blame::<T>(&table, error.message()) }.map(str::to_owned);
+            if let Some(key) = key.as_ref().filter(|_| !named) {
+                message = format!("`{key}`: {message}");
+            }
+            let line = key.and_then(|key| place::within(text, start, &key)).unwrap_or(start);
             ConfigError { path: None, line: Some(line), message: format!("[[{list}]] {name:?}: {message}") }
         })?);
     }
     Ok(entries)
 }
 
+/// The key without which the error would be another one: tagged and flattened tables do not say which it is.
+fn blame<'t, T: DeserializeOwned>(table: &'t toml::Table, message: &str) -> Option<&'t str> {
+    let blamed = |key: &&String| {
+        let mut rest = table.clone();
+        rest.remove(key.as_str());
+        T::deserialize(rest).err().is_none_or(|error| error.message() != message)
+    };
+    // First the key whose value is quoted. Without its name or kind a table is wrong anyway, so those come last.
+    let quoted = |key: &str| table.get(key).and_then(toml::Value::as_str).is_some_and(|value| message.contains(value));
+    let mut keys: Vec<&String> = table.keys().collect();
+    keys.sort_by_key(|key| (!quoted(key), *key == "kind", *key == "name"));
+    keys.into_iter().find(blamed).map(String::as_str)
+}
+
 fn locate(text: &str, error: &toml::de::Error) -> ConfigError {
-    ConfigError {
-        path: None,
-        line: error.span().map(|span| line_at(text, span.start)),
-        message: error.message().trim().to_owned(),
+    let line = error.span().map(|span| line_at(text, span.start));
+    let mut message = plain(error.message());
+    // What is wrong is located, but its key not always named.
+    let written = line.and_then(|line| text.lines().nth(line - 1)).and_then(|line| line.split_once('='));
+    if let Some((key, _)) = written.filter(|_| !message.starts_with("unknown key ") && !message.starts_with("missing key ")) {
+        message = format!("`{}`: {message}", key.trim());
     }
+    ConfigError { path: None, line, message }
+}
+
+/// A reader's words in place of a program's.
+fn plain(message: &str) -> String {
+    let message = message.trim();
+    let words = [
+        ("expected f64", "expected a number"),
+        ("expected usize", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected i64", "expected a whole number"),
+        ("expected a sequence", "expected a list in [ ]"),
+        ("invalid type: map", "invalid type: a table"),
+        ("missing field", "missing key"),
+        ("unknown field", "unknown key"),
+        ("unknown variant", "unknown value"),
+    ];
+    words.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours))
 }
 
 fn line_at(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1
 }
 
-/// The line, within the table that begins at `start`, of the key that `message` quotes in backticks.
-fn line_of_key(text: &str, start: usize, message: &str) -> Option<usize> {
-    let key = message.split('`').nth(1)?;
-    let first = line_at(text, start);
-    let lines = text.lines().enumerate().skip(first.saturating_sub(1));
-    for (index, line) in lines {
-        let line = line.trim_start();
-        if index + 1 > first && line.starts_with("[[") {
-            return None;
-        }
-        if line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
-            return Some(index + 1);
-        }
-    }
-    None
-}
-
-/// `message`, led by the place of the `[[list]] "name"` that it blames, if it blames one of the file at `path`.
+/// `message`, led by the file and the line that it blames, if it blames one of the file at `path`.
 pub fn explain(path: Option<&Path>, message: &str) -> String {
     let Some(path) = path else { return message.to_owned() };
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    match line_blamed(&text, message) {
+    match place::blamed(&text, message) {
         Some(line) => format!("{}:{line}: {message}", path.display()),
         None => format!("{}: {message}", path.display()),
     }
-}
-
-fn line_blamed(text: &str, message: &str) -> Option<usize> {
-    let header = message.split_whitespace().next().filter(|word| word.starts_with('['))?;
-    let name = message.split('"').nth(1).filter(|_| header.starts_with("[["));
-    let mut inside = false;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.starts_with('[') {
-            inside = line.starts_with(header);
-            if inside && name.is_none() {
-                return Some(index + 1);
-            }
-        }
-        let value = line.strip_prefix("name").map(str::trim_start).and_then(|rest| rest.strip_prefix('=')).map(str::trim_start);
-        if inside && value.is_some_and(|value| value.split(['"', '\'']).nth(1) == name) {
-            return Some(index + 1);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -192,7 +201,13 @@ mod tests {
     fn errors_name_line_and_key() {
         let cases = [
             ("[server]\nlistenn = 1", 2, "listenn"),
-            ("[sampling]\n\nrate = \"x\"", 3, "floating"),
+            ("[sampling]\n\nrate = \"x\"", 3, "`rate`: invalid type: string \"x\", expected a number"),
+            (
+                "\n[[judge]]\nname = \"a\"\nany_of = \"x\"\nkind = \"rules\"",
+                4,
+                "`any_of`: invalid type: string \"x\", expected a list",
+            ),
+            ("[[provider]]\nname = \"a\"\nkind = \"openai\"\nconcurrency = -1", 4, "`concurrency`: invalid value"),
             ("\n[[judge]]\nname = \"a\"\nkind = \"rules\"\nany_off = [\"x\"]", 5, "any_off"),
             ("[[judge]]\nname = \"a\"\nkind = \"oracle\"", 3, "oracle"),
             ("[[metric]]\nname = \"m\"", 1, "cascade"),

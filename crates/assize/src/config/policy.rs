@@ -45,6 +45,9 @@ impl PolicySpec {
         for provider in &settings.provider {
             provider.check().map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", provider.name.as_str())))?;
         }
+        for judge in &settings.judge {
+            judge.check().map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
+        }
         if settings.metric.is_empty() {
             return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
         }

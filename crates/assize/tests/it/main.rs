@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod cli;
+mod command;
+mod config;
+mod demo;
+mod eval;
 mod grpc;
 mod harness;
 mod interactions;
@@ -10,4 +15,5 @@ mod judging;
 mod otlp;
 mod restart;
 mod server;
+mod tidy;
 mod xstest;

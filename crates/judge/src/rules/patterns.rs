@@ -14,6 +14,12 @@ pub(super) struct Patterns {
     each: Vec<Regex>,
 }
 
+/// What is wrong, in one line: the parser draws a picture of the place, which a log line has no room for.
+fn plain(error: &regex::Error) -> String {
+    let text = error.to_string();
+    text.rsplit("error: ").next().unwrap_or_default().trim().to_owned()
+}
+
 impl Patterns {
     /// Compiles `patterns`; `None` where there are none.
     pub(super) fn open(patterns: &[String]) -> Result<Option<Self>, SpecError> {
@@ -25,7 +31,10 @@ impl Patterns {
             .enumerate()
             .map(|(index, pattern)| {
                 RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).nest_limit(NESTING_MAX).build().map_err(|error| {
-                    SpecError::new(format!("any_pattern[{index}]"), format!("not a regular expression that can be used: {error}"))
+                    SpecError::new(
+                        format!("any_pattern[{index}]"),
+                        format!("not a regular expression that can be used: {}", plain(&error)),
+                    )
                 })
             })
             .collect::<Result<_, _>>()?;

@@ -38,7 +38,11 @@ impl Input {
             let reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
             return Ok(Self { path: None, reader: Some(reader), line: 0, taken: 0, limit, bytes_total: None });
         }
-        let file = File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let failed = |why: &str| format!("cannot read {}: {why}", path.display());
+        let file = File::open(path).map_err(|error| failed(&error.to_string()))?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(failed("it is a directory; name a file of JSON lines"));
+        }
         let bytes_total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
         let reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(1 << 16, file));
         Ok(Self { path: Some(path.to_owned()), reader: Some(reader), line: 0, taken: 0, limit, bytes_total })
@@ -57,6 +61,9 @@ impl Input {
         let Some(path) = &self.path else {
             return Err("--out needs a file to read: what comes from stdin cannot be resumed".to_owned());
         };
+        if self.bytes_total.is_none() {
+            return Err(format!("--out needs a file that can be read again, and {} is none", path.display()));
+        }
         let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
@@ -99,7 +106,7 @@ fn read(mut reader: Box<dyn BufRead + Send>, first: u64, room: u64) -> std::io::
             batch.bytes += skip_line(&mut reader)?;
             let message = format!("line {}: longer than {LINE_BYTES_MAX} bytes", first + lines);
             batch.items.push(Err(ItemError::new("item_too_large", message)));
-        } else if !line.trim_ascii().is_empty() {
+        } else if !line.trim_ascii().is_empty() && (first + lines > 1 || line.trim_ascii() != b"\xef\xbb\xbf") {
             batch.items.push(item(&line, first + lines));
         }
     }
@@ -123,6 +130,7 @@ fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<u64> {
 }
 
 fn item(line: &[u8], number: u64) -> Result<Draft, ItemError> {
+    let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
     let mut draft = decode(line).map_err(|error| ItemError::new(error.code, format!("line {number}: {}", error.message)))?;
     // The file is the project: what it says of projects is for the server.
     draft.project = None;

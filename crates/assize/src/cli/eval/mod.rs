@@ -3,6 +3,8 @@
 mod input;
 mod output;
 mod progress;
+mod recording;
+mod summary;
 mod tally;
 mod threshold;
 
@@ -19,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 use self::input::Input;
 use self::output::Output;
 use self::progress::Progress;
-use self::tally::{Summary, Tally};
+use self::recording::{Finish, Recording};
+use self::summary::Summary;
+use self::tally::Tally;
 use self::threshold::Threshold;
+use super::serve::StopSignal;
 use super::{Ending, light_runtime, say};
 use crate::access::Principal;
 use crate::config::settings::Settings;
@@ -35,6 +40,8 @@ use crate::secrets::RootSecret;
 
 /// Interactions on their way at once: enough to keep every judge busy, few enough that memory does not grow with the file.
 const ON_THE_WAY_PER_SLOT: usize = 8;
+/// How long a signal leaves to what is being judged: it is paid for already.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,8 +51,10 @@ Examples:
   assize eval answers.jsonl --config assize.toml --fail-if 'refusal>0.1'  # exit code 1 if the rate is above 10 %
   cat answers.jsonl | assize eval - --json
 
-Every line of FILE is one interaction: {\"id\": …, \"input\": …, \"output\": …, \"context\": …}.
-Exit code: 0 done, 1 a threshold failed, 2 an error.")]
+Every line of FILE is one interaction: {\"id\": …, \"input\": …, \"output\": …, \"context\": …}. Lines that are none are named and left
+out. Interactions whose judge fails have no verdict and widen the interval.
+
+Exit code: 0 done, 1 a threshold failed, 2 an error (FILE holds no interaction, or every call failed), 130 interrupted.")]
 pub struct Eval {
     /// JSON lines, one interaction each; `-` for stdin
     file: PathBuf,
@@ -59,7 +68,7 @@ pub struct Eval {
     #[arg(long)]
     json: bool,
     /// Judge the first N interactions only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Calls in flight at once, per provider
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -80,38 +89,55 @@ impl Eval {
         for threshold in &self.fail_if {
             threshold.check(&spec)?;
         }
-        light_runtime()?.block_on(async {
+        let runtime = light_runtime()?;
+        let ending = runtime.block_on(async {
             let panels = Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)).await;
             let panels = panels.map_err(|error| explain(error.to_string()))?;
-            let summary = self.judge(&settings, &spec, panels).await?;
-            let failed: Vec<String> = self.fail_if.iter().filter_map(|threshold| threshold.verdict(&summary)).collect();
-            if self.json {
-                say::json(&summary)?;
-            } else {
-                say::line(&summary.table())?;
+            match self.judge(&settings, &spec, panels).await? {
+                Some(finish) => self.tell(finish),
+                None => Ok(Ending::Interrupted),
             }
-            failed.iter().for_each(|message| eprintln!("failed: {message}"));
-            Ok(if failed.is_empty() { Ending::Done } else { Ending::Failed })
-        })
+        });
+        // A read of stdin that nobody waits for any more cannot be cancelled.
+        runtime.shutdown_background();
+        ending
     }
 
-    async fn judge(&self, settings: &Settings, spec: &PolicySpec, panels: Panels) -> Result<Summary, String> {
+    fn tell(&self, Finish { summary, in_vain }: Finish) -> Result<Ending, String> {
+        if self.json {
+            say::json(&summary)?;
+        } else {
+            say::line(&summary.table())?;
+        }
+        if let Some(why) = in_vain {
+            return Err(why);
+        }
+        if summary.interactions == 0 {
+            let file = if self.file.as_os_str() == "-" { "stdin".into() } else { self.file.to_string_lossy() };
+            return Err(format!("{file} holds no interaction: every line has to be one JSON object with input and output"));
+        }
+        let failed: Vec<String> = self.fail_if.iter().filter_map(|threshold| threshold.verdict(&summary)).collect();
+        failed.iter().for_each(|message| say::note(format_args!("failed: {message}")));
+        Ok(if failed.is_empty() { Ending::Done } else { Ending::Failed })
+    }
+
+    /// Judges the file; `None` where a signal ended it.
+    async fn judge(&self, settings: &Settings, spec: &PolicySpec, panels: Panels) -> Result<Option<Finish>, String> {
         let started = Instant::now();
         let slots = spec.providers.iter().map(|provider| provider.concurrency).sum::<usize>().max(1);
         let on_the_way_max = slots.saturating_mul(ON_THE_WAY_PER_SLOT).clamp(512, 20_000);
         let panel = panels.current();
         let mut input = Input::open(&self.file, self.limit)?;
-        let mut tally = Tally::new(&panel.policy, settings.report.level);
+        let mut tally = Tally::new(&panel.policy, settings.report.level, panel.simulated);
         let output = match &self.out {
             Some(path) => Some(Output::open(path, &input.identity()?, &panel.policy, &mut tally)?),
             None => None,
         };
-        let progress = Progress::start(input.bytes_total(), input.limit(), !self.json);
-        let tally = Arc::new(tally::Recording::new(tally, output, progress));
+        let recording = Arc::new(Recording::new(tally, output, Progress::start(input.bytes_total(), input.limit())));
         let limits = Limits {
             in_flight_max: slots + slots / 4 + 1,
             deliveries_max: 2,
-            age_max: Duration::from_secs(settings.score.max_age_hours * 3_600),
+            age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
             lease: Limits::lease_for(
                 &spec.providers,
                 panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1),
@@ -124,42 +150,75 @@ impl Eval {
             RootSecret::known(0).draw_key(),
             panels,
             Arc::new(MemoryQueue::new(on_the_way_max * 2, Offset(0))),
-            Arc::clone(&tally) as Arc<dyn assize_core::results::Recorder>,
+            Arc::clone(&recording) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,
         ));
+        let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
-        let scoring = tokio::spawn({
+        let mut scoring = tokio::spawn({
             let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());
             async move { score::run(&pipeline, &stop).await }
         });
         let project = ProjectName::new("default").map_err(|error| error.to_string())?;
-        let outcome = feed(&pipeline, &tally, &mut input, &Principal::local(project), on_the_way_max).await;
+        let who = Principal::local(project);
+        let fed = tokio::select! {
+            fed = feed(&pipeline, &recording, &mut input, &who, on_the_way_max) => Some(fed),
+            () = signal.given() => None,
+        };
         stop.cancel();
-        scoring.await.map_err(|error| format!("scoring failed: {error}"))?;
-        outcome?;
-        tally.finish(started.elapsed())
+        match fed {
+            Some(Ok(())) => {
+                scoring.await.map_err(|error| format!("scoring failed: {error}"))?;
+                recording.finish(started.elapsed()).map(Some)
+            }
+            Some(Err(why)) => {
+                scoring.abort();
+                recording.finish(started.elapsed())?;
+                Err(why)
+            }
+            None => {
+                recording.stopping("stopping: what is being judged is finished first; a second Ctrl-C stops at once");
+                tokio::select! {
+                    _ = &mut scoring => {}
+                    () = tokio::time::sleep(STOP_WITHIN) => {}
+                    () = signal.given() => {}
+                }
+                scoring.abort();
+                let summary = recording.finish(started.elapsed())?.summary;
+                say::note(self.how_to_go_on(&summary));
+                Ok(None)
+            }
+        }
+    }
+
+    fn how_to_go_on(&self, summary: &Summary) -> String {
+        let paid = format!("stopped after {} calls", summary.calls);
+        match &self.out {
+            Some(path) => format!("{paid}; the same command goes on from {}", path.display()),
+            None => format!("{paid}; nothing is kept: with --out FILE a run can be resumed"),
+        }
     }
 }
 
 /// Reads, accepts and folds batch by batch, never more than `on_the_way_max` ahead of the judges; returns when all are done.
 async fn feed(
     pipeline: &Pipeline,
-    tally: &tally::Recording,
+    recording: &Recording,
     input: &mut Input,
     who: &Principal,
     on_the_way_max: usize,
 ) -> Result<(), String> {
     while let Some(batch) = input.next_batch().await? {
-        tally.read(batch.bytes);
-        let items = tally.new_ones(batch.items);
+        let items = recording.new_ones(batch.bytes, batch.items);
         let receipt = accept(pipeline, who, items).await.map_err(|error| match error {
             AcceptError::Overloaded(message) => message,
             AcceptError::Store(error) => error.message,
         })?;
-        tally.received(&receipt);
+        recording.received(&receipt);
         fold::catch_up(pipeline).await.map_err(|error| error.message)?;
-        tally.below(on_the_way_max).await?;
+        recording.below(on_the_way_max).await?;
     }
-    tally.below(1).await
+    recording.all_read();
+    recording.below(1).await
 }

@@ -1,7 +1,7 @@
 //! `--out`: every outcome as a JSON line, and how a run that stopped is resumed from it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -117,10 +117,12 @@ impl Line {
     }
 }
 
-/// The open file.
+/// The open file, locked against other runs.
 pub struct Output {
     path: PathBuf,
     file: File,
+    /// Its length when this run began.
+    began: u64,
     synced: Instant,
 }
 
@@ -132,14 +134,31 @@ impl Output {
         let failed = |error: std::io::Error| format!("cannot use {}: {error}", path.display());
         let header = Header { assize_eval: 1, input: input.to_owned(), policy: policy.version.to_string() };
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(format!("{} is no regular file: name one with --out, so that the run can be resumed", path.display()));
+        }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!("another run is writing to {}: wait for its end, or name another --out", path.display()));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
         let whole = resume(&file, path, &header, policy.metrics.len(), tally)?;
         file.set_len(whole).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let mut output = Self { path: path.to_owned(), file, synced: Instant::now() };
+        let mut output = Self { path: path.to_owned(), file, began: whole, synced: Instant::now() };
         if whole == 0 {
             output.append(&[serde_json::to_string(&header).map_err(|error| error.to_string())?])?;
+            output.began = output.file.stream_position().map_err(failed)?;
         }
         Ok(output)
+    }
+
+    /// The file is as it was when this run began.
+    pub fn take_back(&mut self) -> Result<(), String> {
+        let taken = self.file.set_len(self.began).and_then(|()| self.file.seek(SeekFrom::End(0)).map(drop));
+        taken.map_err(|error| format!("cannot use {}: {error}", self.path.display()))
     }
 
     /// Appends all lines of one interaction in one write, so that a crash leaves whole interactions.
@@ -162,20 +181,27 @@ impl Output {
     }
 }
 
+/// No line that we write is longer.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
 /// Reads what is there; returns how many bytes of it are whole interactions.
 fn resume(file: &File, path: &Path, header: &Header, metrics: usize, tally: &mut Tally) -> Result<u64, String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut reader = BufReader::new(file);
-    let mut line = String::new();
-    if reader.read_line(&mut line).map_err(failed)? == 0 || !line.ends_with('\n') {
-        let only_ours = line.is_empty() || line.starts_with("{\"assize_eval\"");
+    let mut line = Vec::new();
+    let mut next = |line: &mut Vec<u8>| {
+        line.clear();
+        (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', line).map_err(failed)
+    };
+    if next(&mut line)? == 0 || !line.ends_with(b"\n") {
+        let only_ours = line.is_empty() || line.starts_with(b"{\"assize_eval\"");
         return if only_ours { Ok(0) } else { Err(refused(path, "it was not written by this command")) };
     }
-    let Ok(found) = serde_json::from_str::<Header>(&line) else {
+    let Ok(found) = serde_json::from_slice::<Header>(&line) else {
         return Err(refused(path, "it was not written by this command"));
     };
     if found.input != header.input {
-        return Err(refused(path, "it belongs to another input file"));
+        return Err(refused(path, "it belongs to another input file, or the input has changed since"));
     }
     if &found != header {
         return Err(refused(path, "it was written under another configuration"));
@@ -183,21 +209,25 @@ fn resume(file: &File, path: &Path, header: &Header, metrics: usize, tally: &mut
     let mut whole = line.len() as u64;
     let mut at = whole;
     let mut group: Vec<Line> = Vec::with_capacity(metrics);
-    loop {
-        line.clear();
-        let bytes = reader.read_line(&mut line).map_err(failed)?;
-        let parsed = if line.ends_with('\n') { serde_json::from_str::<Line>(&line).ok() } else { None };
-        let Some(parsed) = parsed else { return Ok(whole) };
+    for number in 2_u64.. {
+        let bytes = next(&mut line)?;
+        if !line.ends_with(b"\n") {
+            // The end, or what a crash left of the last line.
+            break;
+        }
+        // Nothing but the end is ever cut off: what follows a damaged line was paid for.
+        let parsed: Line = serde_json::from_slice(&line).map_err(|_| refused(path, &format!("its line {number} is damaged")))?;
         at += bytes as u64;
         if group.first().is_some_and(|first| first.id != parsed.id) {
-            return Err(refused(path, "an interaction in it is not whole"));
+            return Err(refused(path, &format!("the interaction before its line {number} is not whole")));
         }
         group.push(parsed);
         if group.len() == metrics {
-            tally.resume(std::mem::take(&mut group))?;
+            tally.resume(std::mem::take(&mut group)).map_err(|error| refused(path, &format!("its line {number}: {error}")))?;
             whole = at;
         }
     }
+    Ok(whole)
 }
 
 fn refused(path: &Path, why: &str) -> String {

@@ -1,122 +1,65 @@
 //! What a run has seen: sums instead of rows, so that memory does not grow with the file.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use assize_core::queue::{Entry, Offset};
-use assize_core::results::{Recorder, Sums};
-use assize_core::{
-    CallRecord, Hour, MetricName, NanoUsd, Outcome, Policy, ProjectName, RowKey, Scored, StoreError, StoreErrorKind,
-};
-use async_trait::async_trait;
-use serde::Serialize;
-use tokio::sync::Notify;
+use assize_core::results::Sums;
+use assize_core::{Hour, InteractionId, MetricName, NanoUsd, Outcome, Policy, ProjectName, Reason};
 
-use super::output::{Line, Output, key_of};
-use super::progress::Progress;
+use super::output::{Line, key_of};
+use super::summary::{Failure, Rate, Summary};
 use crate::ingest::{Draft, ItemError};
 use crate::pipeline::accept::Receipt;
 use crate::pipeline::report::{estimate_of, known_cost};
 
-/// What a run ends with.
-#[derive(Debug, Serialize)]
-pub struct Summary {
-    /// Interactions accepted.
-    pub interactions: u64,
-    pub metrics: BTreeMap<String, Rate>,
-    /// Calls made, by this run and by those that it resumed.
-    pub calls: u64,
-    /// What they cost; null where no call's cost is known.
-    pub cost_usd: Option<f64>,
-    pub seconds: f64,
-    /// Lines that were no interaction.
-    pub rejected: u64,
-    /// Lines whose id had come before.
-    pub duplicates: u64,
-    /// Interactions that a run before this one had done.
-    pub resumed: u64,
-}
-
-/// A metric's rate.
-#[derive(Debug, Serialize)]
-pub struct Rate {
-    pub estimate: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    pub level: f64,
-    /// How many interactions the rate speaks of.
-    pub population: u64,
-    pub judged: u64,
-    pub coverage: Option<f64>,
-    pub method: Option<String>,
-    pub outcomes: BTreeMap<String, u64>,
-}
-
-impl Summary {
-    /// The summary for people.
-    pub fn table(&self) -> String {
-        let mut lines = Vec::new();
-        for (name, rate) in &self.metrics {
-            let figure = match (rate.estimate, rate.low, rate.high) {
-                (Some(estimate), Some(low), Some(high)) => {
-                    let level = rate.level * 100.0;
-                    format!("{:.2} %   {level} % interval {:.2} to {:.2} %", estimate * 100.0, low * 100.0, high * 100.0)
-                }
-                _ => "no rate: nothing was judged".to_owned(),
-            };
-            lines.push(format!("{name}: {figure}   ({} judged of {})", rate.judged, rate.population));
-            let missing = rate.outcomes.iter().filter(|(outcome, _)| !matches!(outcome.as_str(), "judged" | "not_sampled"));
-            lines.extend(missing.map(|(outcome, count)| format!("  {count} {}", outcome.replace('_', " "))));
-        }
-        let cost = match self.cost_usd {
-            Some(usd) => NanoUsd((usd * 1e9).round() as u64).to_string(),
-            None => "cost unknown: give the judge a price".to_owned(),
-        };
-        let plural = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-        let mut total = format!(
-            "{}, {}, {cost}, {:.1} s",
-            plural(self.interactions, "interaction"),
-            plural(self.calls, "call"),
-            self.seconds
-        );
-        for (count, what) in [(self.resumed, "done before"), (self.duplicates, "duplicate"), (self.rejected, "rejected")] {
-            if count > 0 {
-                total.push_str(&format!(", {count} {what}"));
-            }
-        }
-        lines.push(total);
-        lines.join("\n")
-    }
-}
+/// Failures that no other item will be spared: a wrong key, no connection, a model that is not there. They cost nothing.
+const HOPELESS: [&str; 3] = ["unauthorized", "network", "rejected"];
+/// So many of them before any verdict, and the run is stopped.
+const HOPELESS_MAX: u64 = 10;
 
 /// Sums by metric.
 pub struct Tally {
     level: f64,
-    metrics: Vec<(MetricName, Sums, BTreeMap<Outcome, u64>)>,
+    simulated: bool,
+    metrics: Vec<Metered>,
     /// 64 bits of the key of every interaction: two of a million fall together with a chance below 1 in 30 million.
     seen: HashSet<u64>,
-    interactions: u64,
-    rejected: u64,
-    duplicates: u64,
     resumed: HashSet<u64>,
-    judged: u64,
-    cost: NanoUsd,
+    pub interactions: u64,
+    pub rejected: u64,
+    duplicates: u64,
+    /// Verdicts of judges that were called, and decisions that they failed.
+    pub judged: u64,
+    pub failed: u64,
+    pub cost: NanoUsd,
+}
+
+struct Metered {
+    name: MetricName,
+    sums: Sums,
+    outcomes: BTreeMap<Outcome, u64>,
+    failures: BTreeMap<String, Failure>,
 }
 
 impl Tally {
-    pub fn new(policy: &Policy, level: f64) -> Self {
-        let metrics = policy.metrics.iter().map(|metric| (metric.name.clone(), Sums::default(), BTreeMap::new())).collect();
+    pub fn new(policy: &Policy, level: f64, simulated: bool) -> Self {
+        let metered = |name: &MetricName| Metered {
+            name: name.clone(),
+            sums: Sums::default(),
+            outcomes: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        };
         Self {
             level,
-            metrics,
+            simulated,
+            metrics: policy.metrics.iter().map(|metric| metered(&metric.name)).collect(),
             seen: HashSet::new(),
+            resumed: HashSet::new(),
             interactions: 0,
             rejected: 0,
             duplicates: 0,
-            resumed: HashSet::new(),
             judged: 0,
+            failed: 0,
             cost: NanoUsd::ZERO,
         }
     }
@@ -124,7 +67,7 @@ impl Tally {
     /// Takes over an interaction that a run before has done.
     pub fn resume(&mut self, lines: Vec<Line>) -> Result<(), String> {
         let id = lines.first().map(|line| line.id.clone()).unwrap_or_default();
-        let id = assize_core::InteractionId::new(&id).map_err(|error| error.to_string())?;
+        let id = InteractionId::new(&id).map_err(|error| error.to_string())?;
         if !self.resumed.insert(key_of(&project(), &id)) {
             return Ok(());
         }
@@ -132,40 +75,84 @@ impl Tally {
         for line in lines {
             let sums = line.sums()?;
             let metric = MetricName::new(&line.metric).map_err(|error| error.to_string())?;
-            self.add(&metric, &sums, line.outcome.parse().ok());
+            self.add(&metric, &sums);
+            let outcome = line.outcome.parse()?;
+            self.close(&metric, outcome, line.drawn, line.reason.as_deref().and_then(|reason| reason.split_once(": ")));
         }
         Ok(())
     }
 
-    fn add(&mut self, metric: &MetricName, sums: &Sums, outcome: Option<Outcome>) {
-        self.judged += sums.judged;
+    /// How many interactions a run before has done.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.len() as u64
+    }
+
+    /// Whether neither this run nor one before has met the item.
+    pub fn is_new(&mut self, item: &Result<Draft, ItemError>) -> bool {
+        let Ok(Draft { id: Some(id), .. }) = item else { return true };
+        let key = key_of(&project(), id);
+        let first = self.seen.insert(key);
+        self.duplicates += u64::from(!first);
+        first && !self.resumed.contains(&key)
+    }
+
+    /// Counts what was accepted.
+    pub fn received(&mut self, receipt: &Receipt) {
+        self.interactions += receipt.accepted as u64;
+        self.duplicates += receipt.duplicate as u64;
+        self.rejected += receipt.rejected.len() as u64;
+    }
+
+    /// Adds sums of a metric.
+    pub fn add(&mut self, metric: &MetricName, sums: &Sums) {
         self.cost = self.cost.plus(sums.cost);
-        if let Some((_, total, outcomes)) = self.metrics.iter_mut().find(|(name, ..)| name == metric) {
-            total.add(sums);
-            if let Some(outcome) = outcome {
-                *outcomes.entry(outcome).or_default() += 1;
-            }
+        if let Some(metered) = self.metrics.iter_mut().find(|metered| &metered.name == metric) {
+            metered.sums.add(sums);
         }
     }
 
-    fn summary(&self, elapsed: Duration) -> Summary {
+    /// Counts an outcome; of a failure also why, as a code and a message.
+    pub fn close(&mut self, metric: &MetricName, outcome: Outcome, called: bool, why: Option<(&str, &str)>) {
+        let Some(metered) = self.metrics.iter_mut().find(|metered| &metered.name == metric) else { return };
+        *metered.outcomes.entry(outcome).or_default() += 1;
+        match outcome {
+            Outcome::Judged => self.judged += u64::from(called),
+            Outcome::JudgeFailed => {
+                self.failed += 1;
+                let (code, message) = why.unwrap_or(("unknown", "no reason was given"));
+                let fresh = || Failure { count: 0, example: message.to_owned() };
+                metered.failures.entry(code.to_owned()).or_insert_with(fresh).count += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// The commonest failure where judges were called and none gave a verdict.
+    pub fn nothing_judged(&self) -> Option<String> {
+        if self.judged > 0 {
+            return None;
+        }
+        let failures = self.metrics.iter().flat_map(|metered| &metered.failures);
+        let (code, failure) = failures.max_by_key(|(_, failure)| failure.count)?;
+        Some(format!("nothing could be judged ({code}): {}", failure.example))
+    }
+
+    /// Whether every failure is of a kind that costs nothing and would hit every other item too.
+    pub fn is_hopeless(&self) -> bool {
+        let mut codes = self.metrics.iter().flat_map(|metered| metered.failures.keys());
+        self.judged == 0 && self.failed > 0 && codes.all(|code| HOPELESS.contains(&code.as_str()))
+    }
+
+    /// Whether to go on would be in vain.
+    pub fn is_enough(&self) -> bool {
+        self.failed >= HOPELESS_MAX && self.is_hopeless()
+    }
+
+    pub fn summary(&self, elapsed: Duration) -> Summary {
         let mut total = Sums::default();
-        let metrics = self.metrics.iter().map(|(name, sums, outcomes)| {
-            total.add(sums);
-            let (estimate, sums) = estimate_of(std::iter::once((Hour(0), sums)), self.level);
-            let e = estimate.as_ref();
-            let rate = Rate {
-                estimate: e.map(|e| e.value),
-                low: e.map(|e| e.low),
-                high: e.map(|e| e.high),
-                level: self.level,
-                population: sums.population,
-                judged: sums.judged,
-                coverage: e.map(|e| e.coverage),
-                method: e.map(|e| e.method.to_string()),
-                outcomes: outcomes.iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
-            };
-            (name.to_string(), rate)
+        let metrics = self.metrics.iter().map(|metered| {
+            total.add(&metered.sums);
+            (metered.name.to_string(), metered.rate(self.level))
         });
         let metrics = metrics.collect();
         Summary {
@@ -173,192 +160,41 @@ impl Tally {
             metrics,
             calls: total.calls,
             cost_usd: known_cost(&total).map(NanoUsd::to_usd),
+            cost_unknown: total.cost_unknown,
             seconds: (elapsed.as_secs_f64() * 1_000.0).round() / 1_000.0,
             rejected: self.rejected,
             duplicates: self.duplicates,
-            resumed: self.resumed.len() as u64,
+            resumed: self.resumed(),
+            simulated: self.simulated,
         }
     }
+}
+
+impl Metered {
+    fn rate(&self, level: f64) -> Rate {
+        let (estimate, sums) = estimate_of(std::iter::once((Hour(0), &self.sums)), level);
+        let e = estimate.as_ref();
+        Rate {
+            estimate: e.map(|e| e.value),
+            low: e.map(|e| e.low),
+            high: e.map(|e| e.high),
+            level,
+            population: sums.population,
+            judged: sums.judged,
+            coverage: e.map(|e| e.coverage),
+            method: e.map(|e| e.method.to_string()),
+            outcomes: self.outcomes.iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
+            failures: self.failures.clone(),
+        }
+    }
+}
+
+/// Code and message of a reason.
+pub fn told(reason: Option<&Reason>) -> Option<(&str, &str)> {
+    reason.map(|reason| (reason.code.as_ref(), reason.message.as_str()))
 }
 
 fn project() -> ProjectName {
     static PROJECT: std::sync::LazyLock<Option<ProjectName>> = std::sync::LazyLock::new(|| ProjectName::new("default").ok());
     PROJECT.clone().unwrap_or_else(|| unreachable!("`default` is a valid name"))
-}
-
-/// The results of a run: sums in memory, lines in `--out`.
-pub struct Recording {
-    inner: Mutex<Inner>,
-    on_the_way: AtomicUsize,
-    progressed: Notify,
-    progress: Progress,
-}
-
-struct Inner {
-    tally: Tally,
-    output: Option<Output>,
-    folded: Offset,
-    /// Calls of interactions that wait for another try, and lines of those that are not whole yet.
-    open: std::collections::HashMap<RowKey, Open>,
-    /// Why `--out` could not be written.
-    failed: Option<String>,
-}
-
-#[derive(Default)]
-struct Open {
-    calls: BTreeMap<MetricName, Vec<CallRecord>>,
-    lines: Vec<Line>,
-}
-
-impl Recording {
-    pub fn new(tally: Tally, output: Option<Output>, progress: Progress) -> Self {
-        let inner = Inner { tally, output, folded: Offset(0), open: std::collections::HashMap::new(), failed: None };
-        Self { inner: Mutex::new(inner), on_the_way: AtomicUsize::new(0), progressed: Notify::new(), progress }
-    }
-
-    /// Counts bytes of input.
-    pub fn read(&self, bytes: u64) {
-        self.progress.advance(bytes);
-        let inner = self.inner();
-        self.progress.tell(inner.tally.interactions, inner.tally.judged, inner.tally.cost);
-    }
-
-    /// Of a batch, what neither this run nor one before has met.
-    pub fn new_ones(&self, items: Vec<Result<Draft, ItemError>>) -> Vec<Result<Draft, ItemError>> {
-        let mut inner = self.inner();
-        let tally = &mut inner.tally;
-        let mut is_new = |item: &Result<Draft, ItemError>| {
-            let Ok(Draft { id: Some(id), .. }) = item else { return true };
-            let key = key_of(&project(), id);
-            let first = tally.seen.insert(key);
-            if !first {
-                tally.duplicates += 1;
-            }
-            let done = first && tally.resumed.contains(&key);
-            first && !done
-        };
-        items.into_iter().filter(|item| is_new(item)).collect()
-    }
-
-    /// Counts what was accepted.
-    pub fn received(&self, receipt: &Receipt) {
-        let mut inner = self.inner();
-        inner.tally.interactions += receipt.accepted as u64;
-        inner.tally.rejected += receipt.rejected.len() as u64;
-        self.on_the_way.fetch_add(receipt.accepted, Ordering::Relaxed);
-        for (_, error) in receipt.rejected.iter().take(if inner.tally.rejected > 20 { 0 } else { 20 }) {
-            eprintln!("rejected: {}", error.message);
-        }
-    }
-
-    /// Waits until fewer than `many` interactions are on the way.
-    pub async fn below(&self, many: usize) -> Result<(), String> {
-        loop {
-            let progressed = self.progressed.notified();
-            if let Some(failed) = &self.inner().failed {
-                return Err(failed.clone());
-            }
-            if self.on_the_way.load(Ordering::Relaxed) < many {
-                return Ok(());
-            }
-            progressed.await;
-        }
-    }
-
-    /// The end of the run.
-    pub fn finish(&self, elapsed: Duration) -> Result<Summary, String> {
-        self.progress.finish();
-        let mut inner = self.inner();
-        if let Some(output) = &mut inner.output {
-            output.finish()?;
-        }
-        Ok(inner.tally.summary(elapsed))
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn done(&self, interactions: usize) {
-        self.on_the_way.fetch_sub(interactions, Ordering::Relaxed);
-        self.progressed.notify_one();
-    }
-}
-
-impl Inner {
-    fn close(&mut self, lines: Vec<Line>) {
-        let Some(output) = &mut self.output else { return };
-        let texts = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        if let Err(error) = texts.map_err(|error| error.to_string()).and_then(|texts| output.append(&texts)) {
-            self.failed.get_or_insert(error);
-        }
-    }
-}
-
-#[async_trait]
-impl Recorder for Recording {
-    async fn folded(&self) -> Result<Offset, StoreError> {
-        Ok(self.inner().folded)
-    }
-
-    async fn fold(&self, entries: &[(Offset, Entry)]) -> Result<(), StoreError> {
-        let mut inner = self.inner();
-        let mut done = 0;
-        for (offset, Entry { row, .. }) in entries {
-            let mut lines = Vec::new();
-            for decision in &row.decisions {
-                inner.tally.add(&decision.metric, &Sums::of_accepted(decision), decision.closed());
-                if let assize_core::DecisionState::Closed(outcome, reason) = &decision.state {
-                    lines.push(Line::new(row, decision, *outcome, reason.as_ref(), None, &[]));
-                }
-            }
-            if row.is_drawn() {
-                inner.open.insert(row.key, Open { lines, ..Open::default() });
-            } else {
-                inner.close(lines);
-                done += 1;
-            }
-            inner.folded = *offset;
-        }
-        drop(inner);
-        self.done(done);
-        Ok(())
-    }
-
-    async fn record(&self, scored: &[Scored]) -> Result<(), StoreError> {
-        let mut inner = self.inner();
-        let mut done = 0;
-        for one in scored {
-            inner.tally.add(&one.metric, &Sums::of_calls(&one.calls), one.outcome);
-            let Some(mut open) = inner.open.remove(&one.row.key) else { continue };
-            open.calls.entry(one.metric.clone()).or_default().extend(one.calls.iter().cloned());
-            if let (Some(outcome), Some(decision)) = (one.outcome, one.row.decision(&one.metric)) {
-                let verdict = if outcome == Outcome::Judged { one.verdicts.last() } else { None };
-                if let Some(verdict) = verdict {
-                    inner.tally.add(&one.metric, &Sums::of_judged(decision, verdict.score), None);
-                }
-                let calls = open.calls.remove(&one.metric).unwrap_or_default();
-                open.lines.push(Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls));
-            }
-            if open.lines.len() == one.row.decisions.len() {
-                inner.close(open.lines);
-                done += 1;
-            } else {
-                inner.open.insert(one.row.key, open);
-            }
-        }
-        let failed = inner.failed.clone();
-        drop(inner);
-        self.done(done);
-        match failed {
-            Some(message) => Err(StoreError::new(StoreErrorKind::Failed, message)),
-            None => Ok(()),
-        }
-    }
-
-    async fn recorded(&self, key: RowKey) -> Result<Vec<MetricName>, StoreError> {
-        let inner = self.inner();
-        let lines = inner.open.get(&key).map(|open| open.lines.as_slice()).unwrap_or_default();
-        Ok(lines.iter().filter_map(|line| MetricName::new(&line.metric).ok()).collect())
-    }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::config::PolicySpec;
 
-use super::tally::Summary;
+use super::summary::Summary;
 
 /// A comparison that makes a run fail when it holds.
 #[derive(Debug, Clone, PartialEq)]
