@@ -69,6 +69,9 @@ async fn errors_are_those_that_exporters_act_on() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let large = spans.export(with_key(KEY, traces(vec![call(11, 1, &"x".repeat(5 << 20))]))).await.unwrap_err();
     assert!(matches!(large.code(), Code::OutOfRange | Code::ResourceExhausted), "{large:?}");
+    let bomb = spans.clone().send_compressed(CompressionEncoding::Gzip);
+    let bomb = { bomb }.export(with_key(KEY, traces(vec![call(11, 1, &"x".repeat(20 << 20))]))).await.unwrap_err();
+    assert!(matches!(bomb.code(), Code::OutOfRange | Code::ResourceExhausted), "{bomb:?}");
     let partial = spans.export(with_key(KEY, traces(vec![call(0, 1, "no trace")]))).await.unwrap().into_inner();
     assert_eq!(partial.partial_success.unwrap().rejected_spans, 1);
 

@@ -236,3 +236,16 @@ async fn ids_are_made_where_absent_and_times_are_believed_within_bounds() {
     assert_eq!(provider.calls(), 0);
     server.adds_up().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_batch_from_many_senders_at_once_counts_once() {
+    let provider = FakeProvider::start(Behaviour::score(0.0)).await.unwrap();
+    let server = Server::start(&config(&provider, "", "[sampling]\nrate = 1.0")).await;
+    let batch = Value::Array((0..50).map(|i| item(&format!("i-{i}"), &format!("answer {i}"))).collect());
+    let receipts = futures::future::join_all((0..16).map(|_| async { server.send(&batch).await.expect(202) })).await;
+    let sum = |key: &str| receipts.iter().map(|receipt| receipt[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("accepted"), sum("duplicate")), (50, 15 * 50));
+    server.settled("default", 50).await;
+    assert_eq!((provider.calls(), provider.calls_of_one_item_max()), (50, 1));
+    server.adds_up().await;
+}

@@ -192,6 +192,11 @@ async fn without_a_valid_key_there_is_nothing_but_the_way_to_send_one() {
             assert!(!answer.text().contains(KEY));
         }
     }
+    // A sender of much hears it too, and not a broken pipe.
+    for path in ["/v1/interactions", "/v1/traces"] {
+        let request = server.plain(Method::POST, path).bearer_auth("wrong").header("content-type", "application/json");
+        assert_eq!(Answer::of(request.body(vec![b' '; 8_000_000])).await.status.as_u16(), 401, "{path}");
+    }
     // The key is good in every form that senders have for it.
     for (user, password) in [("pk-lf-anything", Some(KEY)), (KEY, None)] {
         let request = server.plain(Method::GET, "/v1/outcomes").basic_auth(user, password);

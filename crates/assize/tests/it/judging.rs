@@ -399,3 +399,94 @@ async fn text_that_is_judged_and_keys_stay_out_of_the_log() {
     }
     server.adds_up().await;
 }
+
+#[tokio::test]
+async fn a_metric_that_fails_does_not_pay_for_the_others_again() {
+    let provider = FakeProvider::start(Behaviour::with(|request: &Request| match (request.model.as_str(), request.number) {
+        ("gpt-4o", 0..4) => Reply::status(500),
+        ("gpt-4o", _) => Reply::score(0.5),
+        _ => Reply::score(1.0),
+    }))
+    .await
+    .unwrap();
+    let rest = r#"
+[sampling]
+rate = 1.0
+[[judge]]
+name = "other"
+kind = "chat"
+provider = "fake"
+model = "gpt-4o"
+[[metric]]
+name = "toxicity"
+cascade = ["other"]
+"#;
+    let server = Server::start(&config(&provider, "attempts = 2", rest)).await;
+    server.accept(vec![item("a", "b")]).await;
+    let counts = server.settled("default", 1).await;
+    assert_eq!((count(&counts, "refusal", "judged"), count(&counts, "toxicity", "judged")), (1, 1));
+    let asked = |model: &str| provider.requests().iter().filter(|request| request.model == model).count();
+    // The first delivery fails twice after one call of the other metric; how many of the first four calls are whose is a race.
+    assert!((4..=5).contains(&asked("gpt-4o")), "{}", asked("gpt-4o"));
+    assert_eq!(asked("gpt-4o-2024-05-13"), 1, "what was judged is asked again");
+    let spend = server.get("/v1/spend?group_by=metric").await.expect(200);
+    assert_eq!(spend["total"]["calls"], provider.calls());
+    server.adds_up().await;
+}
+
+#[tokio::test]
+async fn what_waited_too_long_expires_unpaid() {
+    let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
+    let server = Server::start(&config(&provider, "", "[sampling]\nrate = 1.0\n[score]\nmax_age_hours = 0")).await;
+    server.accept((0..5).map(|i| item(&format!("i-{i}"), "a")).collect()).await;
+    let counts = server.settled("default", 5).await;
+    assert_eq!((count(&counts, "refusal", "expired"), provider.calls()), (5, 0));
+    assert_eq!(server.interaction("i-0").await["metrics"][0]["why"]["code"], "too_old");
+    let group = server.estimate("refusal").await;
+    assert_eq!((&group["estimate"], &group["judged"], &group["missing"]), (&Value::Null, &json!(0), &json!(5)));
+    server.adds_up().await;
+}
+
+#[tokio::test]
+async fn a_provider_without_headroom_is_left_alone_for_as_long_as_it_asks() {
+    let arrivals = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&arrivals);
+    let provider = FakeProvider::start(Behaviour::with(move |request: &Request| {
+        seen.lock().unwrap().push(std::time::Instant::now());
+        match request.number {
+            2 => Reply::rate_limited(2).with_header("x-ratelimit-remaining-requests", "0"),
+            _ => Reply::score(1.0),
+        }
+    }))
+    .await
+    .unwrap();
+    let server = Server::start(&config(&provider, "concurrency = 1", "[sampling]\nrate = 1.0")).await;
+    server.accept((0..10).map(|i| item(&format!("i-{i}"), &format!("answer {i}"))).collect()).await;
+    let counts = server.settled("default", 10).await;
+    assert_eq!((count(&counts, "refusal", "judged"), provider.calls()), (10, 11));
+    let arrivals = arrivals.lock().unwrap().clone();
+    let pause = arrivals[3] - arrivals[2];
+    assert!(pause >= Duration::from_millis(1_950), "called again after {pause:?}");
+    server.adds_up().await;
+}
+
+#[tokio::test]
+async fn limits_that_everybody_runs_into_are_sat_out() {
+    // Every item is turned away once.
+    let known = std::sync::Mutex::new(std::collections::HashSet::new());
+    let provider = FakeProvider::start(Behaviour::with(move |request: &Request| {
+        if known.lock().unwrap().insert(request.item.clone()) { Reply::rate_limited(1) } else { Reply::score(1.0) }
+    }))
+    .await
+    .unwrap();
+    let server = Server::start(&config(&provider, "concurrency = 8", "[sampling]\nrate = 1.0")).await;
+    server.accept((0..40).map(|i| item(&format!("i-{i}"), &format!("answer {i}"))).collect()).await;
+    let counts = server.settled("default", 40).await;
+    assert_eq!(count(&counts, "refusal", "judged"), 40, "{counts:?}");
+    assert_eq!((provider.calls(), provider.calls_of_one_item_max()), (80, 2));
+    assert!(provider.in_flight_peak() <= 8, "{} calls at once", provider.in_flight_peak());
+    let total = server.get("/v1/spend").await.expect(200)["total"].clone();
+    assert_eq!((&total["calls"], &total["failed_calls"]), (&json!(80), &json!(40)));
+    assert_eq!(nanos(&total["cost_usd"]), bill(&provider));
+    server.adds_up().await;
+}

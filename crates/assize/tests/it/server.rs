@@ -149,7 +149,7 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
 
     let pages: Vec<String> = ["/".to_owned(), "/explore".to_owned(), "/explore?outcome=judged&metric=refusal".to_owned()]
         .into_iter()
-        .chain(ids.iter().map(|id| format!("/interactions/{}", segment(id))))
+        .chain(ids.iter().map(|id| format!("/interactions/{}", segment(id)).replace("/..", "?id=..")))
         .collect();
     for page in &pages {
         let answer = Answer::of(server.plain(Method::GET, page)).await;
@@ -197,6 +197,19 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
     }
     let shown = browse(&format!("/interactions/{}", segment(HOSTILE))).await.text();
     assert!(shown.contains("&lt;script&gt;alert"), "the text is shown");
+    // A page that is open is told of what happens.
+    let mut live = server.plain(Method::GET, "/events").header("cookie", &session).send().await.unwrap();
+    assert_eq!(live.status().as_u16(), 200);
+    let told = async |live: &mut reqwest::Response| loop {
+        let chunk = live.chunk().await.unwrap().expect("the stream goes on");
+        if chunk.starts_with(b"data: changed") {
+            return;
+        }
+    };
+    told(&mut live).await;
+    server.accept(vec![json!({"id": "while it is open", "input": "q", "output": "a"})]).await;
+    told(&mut live).await;
+    drop(live);
     for (path, status) in [("/interactions/none", 404), ("/?project=nobodys", 404), ("/explore?score_min=x", 200)] {
         let answer = browse(path).await;
         assert!(answer.status.as_u16() == status || answer.status.as_u16() == 400, "{path}: {}", answer.status);

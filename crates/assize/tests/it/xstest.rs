@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use assize_testkit::provider::{Behaviour, FakeProvider, Reply, Request};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::harness::{Server, bill, config, nanos, time};
@@ -37,6 +38,28 @@ fn replay(records: &[Value]) -> Behaviour {
     })
 }
 
+/// Key, estimate, low and high of each group, to the last digit: `serde_json` reads a number of 17 digits to the last but one.
+fn exact(body: &[u8]) -> Vec<(String, [f64; 3])> {
+    #[derive(serde::Deserialize)]
+    struct Body<'b> {
+        #[serde(borrow)]
+        groups: Vec<Group<'b>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Group<'b> {
+        key: String,
+        #[serde(borrow)]
+        estimate: &'b RawValue,
+        #[serde(borrow)]
+        low: &'b RawValue,
+        #[serde(borrow)]
+        high: &'b RawValue,
+    }
+    let body: Body<'_> = serde_json::from_slice(body).unwrap();
+    let figures = |group: &Group<'_>| [group.estimate, group.low, group.high].map(|figure| figure.get().parse().unwrap());
+    body.groups.iter().map(|group| (group.key.clone(), figures(group))).collect()
+}
+
 async fn run(records: &[Value], rate: f64) -> (Server, FakeProvider) {
     let provider = FakeProvider::start(replay(records)).await.unwrap();
     let server = Server::start(&config(&provider, "concurrency = 32", &format!("[sampling]\nrate = {rate}"))).await;
@@ -66,18 +89,17 @@ async fn judged_whole_the_rate_is_the_recorded_one() {
     assert_eq!(counts[&("refusal".to_owned(), "judged".to_owned())], n);
     assert_eq!((provider.calls(), provider.calls_of_one_item_max()), (n, 1));
     let recorded = records.iter().map(label).sum::<f64>() / n as f64;
+    let answer = server.get("/v1/estimates?metric=refusal").await;
+    let groups = exact(&answer.body);
+    assert_eq!(groups, [("all".to_owned(), [recorded; 3])], "{}", answer.text());
     let group = server.estimate("refusal").await;
-    for key in ["estimate", "low", "high"] {
-        assert_eq!(group[key].as_f64(), Some(recorded), "{key}: {group}");
-    }
     assert_eq!((&group["population"], &group["judged"], &group["calls"]), (&json!(n), &json!(n), &json!(n)));
     assert_eq!(nanos(&group["cost_usd"]), bill(&provider));
-    let by_model = server.get("/v1/estimates?metric=refusal&group_by=model").await.expect(200);
-    let groups = by_model["groups"].as_array().unwrap();
-    assert_eq!(groups.len(), 5);
-    for group in groups {
-        let of_model: Vec<f64> = records.iter().filter(|record| record["model"] == group["key"]).map(label).collect();
-        assert_eq!(group["estimate"].as_f64(), Some(of_model.iter().sum::<f64>() / of_model.len() as f64), "{group}");
+    let by_model = exact(&server.get("/v1/estimates?metric=refusal&group_by=model").await.body);
+    assert_eq!(by_model.len(), 5);
+    for (model, rates) in by_model {
+        let of_model: Vec<f64> = records.iter().filter(|record| record["model"] == *model).map(label).collect();
+        assert_eq!(rates, [of_model.iter().sum::<f64>() / of_model.len() as f64; 3], "{model}");
     }
     server.adds_up().await;
 }
