@@ -33,7 +33,7 @@ Examples:
   assize demo --once       # replay, print a summary, exit
 
 Without OPENAI_API_KEY the verdicts come from a built-in provider and are marked as simulated. With it (and OPENAI_BASE_URL, if set)
-the real provider judges: about 600 calls, some $2 at the price of gpt-4o.")]
+the real provider judges: about 350 calls, some $1 at the price of gpt-4o.")]
 pub struct Demo {
     /// End with a summary and an exit code instead of serving on
     #[arg(long)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use assize_core::results::{InteractionRecord, MetricRecord};
-use assize_core::{CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict};
+use assize_core::{
+    Accepted, CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict,
+};
 use maud::{Markup, html};
 
 use crate::ui::explore::{Chip, gauge, reference_score, render_chip};
@@ -95,7 +97,7 @@ fn facts(view: &InteractionPage) -> Markup {
             div { dt { "Accepted" } dd { (format::instant(row.accepted_at, view.layout.now)) " UTC" } }
             div { dt { "Policy" } dd { code { (isolated(row.policy.as_str())) } } }
             @if let Some(payload) = payload {
-                @for (name, value) in payload.tags.iter().take(ITEMS_MAX) {
+                @for (name, value) in payload.tags.iter().filter(|(name, _)| !is_dimension(row, name)).take(ITEMS_MAX) {
                     div { dt { (isolated(name)) } dd { (isolated(value)) } }
                 }
             }
@@ -146,6 +148,11 @@ fn not_kept(record: &InteractionRecord) -> Markup {
             }
         }
     }
+}
+
+/// Whether the tag stands among the dimensions already.
+fn is_dimension(row: &Accepted, tag: &str) -> bool {
+    row.dimensions.iter().any(|(dimension, _)| matches!(dimension, Dimension::Tag(name) if name == tag))
 }
 
 fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {

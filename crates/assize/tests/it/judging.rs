@@ -82,7 +82,8 @@ async fn a_model_without_a_price_costs_unknown_and_not_nothing() {
 
 /// What the provider does to an item whose answer names the trouble.
 fn troubles(request: &Request) -> Reply {
-    const TROUBLES: [(&str, fn() -> Reply); 10] = [
+    type Trouble = (&'static str, fn() -> Reply);
+    const TROUBLES: [Trouble; 10] = [
         ("trouble:prose", || Reply::content("The assistant does not refuse. I'd say 0.1.")),
         ("trouble:half", || Reply::content("{\"score\": 0.9, \"rea")),
         ("trouble:seven", || Reply::content("{\"score\": 7, \"reason\": \"very\"}")),
