@@ -213,19 +213,27 @@ fn sentiment(interaction: &Interaction) -> (f64, String) {
 }
 
 fn hallucination(output: &str, interaction: &Interaction) -> (f64, String) {
-    let context = plain(&interaction.context.join("\n"));
-    let known: HashSet<&str> = words(&context).collect();
-    let has_digit = |word: &&str| word.contains(|c: char| c.is_ascii_digit());
-    if let Some(figure) = words(output).filter(has_digit).find(|figure| !known.contains(figure)) {
-        return (1.0, format!("The context does not give the figure {}.", figure.chars().take(40).collect::<String>()));
-    }
-    let (shared, all) = overlap(output, &known);
-    match shared / all.max(1.0) {
-        _ if all < 3.0 => (0.0, "The answer claims nothing.".to_owned()),
-        share if share < 0.35 => (0.9, "Most of what the answer says is not in the context.".to_owned()),
-        share if share < 0.55 => (0.5, "A part of the answer goes beyond the context.".to_owned()),
+    // What the question brings is no invention either, and words count as known whatever their ending.
+    let given = plain(&format!("{}\n{}", interaction.context.join("\n"), interaction.input_text()));
+    let stem = |word| excerpt(word, 5);
+    let known: HashSet<&str> = words(&given).collect();
+    let stems: HashSet<&str> = words(&given).map(stem).collect();
+    let long: HashSet<&str> = words(output).filter(|word| word.chars().count() > 3).collect();
+    let shared = long.iter().filter(|word| stems.contains(stem(word))).count() as f64;
+    let share = shared / (long.len() as f64).max(1.0);
+    let has_digit = |word: &&str| word.len() > 1 && word.contains(|c: char| c.is_ascii_digit());
+    match words(output).filter(has_digit).find(|figure| !known.contains(figure)) {
+        _ if long.len() < 3 => (0.0, "The answer claims nothing.".to_owned()),
+        Some(figure) if share < 0.45 => (1.0, format!("The context does not give the figure {}.", excerpt(figure, 40))),
+        _ if share < 0.08 => (0.9, "Most of what the answer says is not in the context.".to_owned()),
+        _ if share < 0.12 => (0.5, "A part of the answer goes beyond the context.".to_owned()),
         _ => (0.05, "What the answer says is found in the context.".to_owned()),
     }
+}
+
+/// The first `chars` characters of `word`.
+fn excerpt(word: &str, chars: usize) -> &str {
+    word.char_indices().nth(chars).map_or(word, |(end, _)| &word[..end])
 }
 
 fn logic(output: &str) -> (f64, String) {

@@ -162,7 +162,7 @@ async fn spend_panel(
         total: total(by_judge.values()),
         by_judge: by_judge.into_iter().collect(),
         by_metric: by(SpendBy::Metric).await?.into_iter().collect(),
-        over_time: over_time.into_iter().filter_map(|(key, spend)| Some((Timestamp::parse(&key).ok()?, spend))).collect(),
+        over_time: over_time.into_iter().filter_map(|(key, spend)| Some((start_of(&key)?, spend))).collect(),
         simulated,
     })
 }
@@ -185,4 +185,10 @@ fn ingest_panel(server: &Server) -> IngestPanel {
 fn endpoint(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:4318");
     format!("http://{host}")
+}
+
+/// The start of the hour or day that spend is keyed by: `2026-11-24T08:00:00Z` or `2026-11-24`.
+fn start_of(key: &str) -> Option<Timestamp> {
+    let day = || Timestamp::parse(&format!("{key}T00:00:00Z"));
+    Timestamp::parse(key).or_else(|_| day()).ok()
 }

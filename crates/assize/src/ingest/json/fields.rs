@@ -43,7 +43,7 @@ pub(super) fn draft(json: Json<'_>) -> Result<Draft, ItemError> {
             }
             "context" => context(value).map(|context| draft.context = context),
             "tags" => tags(value).map(|tags| draft.tags = tags),
-            "usage" => usage(&value).map(|usage| draft.usage = Some(usage)),
+            "usage" => usage(&value).map(|usage| draft.usage = usage),
             _ => Ok(()),
         };
         read.map_err(|fault| ItemError::invalid(&key, fault))?;
@@ -185,12 +185,13 @@ fn tags(json: Json<'_>) -> Result<BTreeMap<String, String>, Fault> {
 }
 
 /// Our own spelling, that of OpenAI's chat and responses, and Anthropic's, whose input tokens leave cached ones out.
-fn usage(json: &Json<'_>) -> Result<TokenUsage, Fault> {
+/// `None` where no count is given under a name that is known: unknown is not zero.
+fn usage(json: &Json<'_>) -> Result<Option<TokenUsage>, Fault> {
     if !matches!(json, Json::Object(_)) {
         return fault(format!("is {}: give an object with input_tokens and output_tokens", json.kind()));
     }
-    let input = count(json, &["input_tokens", "prompt_tokens"])?;
-    let output = count(json, &["output_tokens", "completion_tokens"])?;
+    let input = count(json, &["input_tokens", "prompt_tokens", "input"])?;
+    let output = count(json, &["output_tokens", "completion_tokens", "output"])?;
     let detail = ["prompt_tokens_details", "input_tokens_details"].iter().find_map(|key| json.get(key));
     let cached = match count(json, &["cached_input_tokens"])? {
         None => detail.map_or(Ok(None), |detail| count(detail, &["cached_tokens"]))?,
@@ -198,6 +199,9 @@ fn usage(json: &Json<'_>) -> Result<TokenUsage, Fault> {
     };
     let read = count(json, &["cache_read_input_tokens"])?;
     let written = count(json, &["cache_creation_input_tokens"])?;
+    if input.is_none() && output.is_none() && cached.is_none() && read.is_none() && written.is_none() {
+        return Ok(None);
+    }
     let usage = match cached {
         None if read.is_some() || written.is_some() => {
             let cached = read.unwrap_or(0);
@@ -209,7 +213,7 @@ fn usage(json: &Json<'_>) -> Result<TokenUsage, Fault> {
     if usage.cached_input > usage.input {
         return fault("has more cached tokens than input tokens, which include them");
     }
-    Ok(usage)
+    Ok(Some(usage))
 }
 
 fn count(json: &Json<'_>, keys: &[&str]) -> Result<Option<u64>, Fault> {
