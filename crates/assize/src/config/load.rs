@@ -128,7 +128,10 @@ fn blame<'t, T: DeserializeOwned>(table: &'t toml::Table, message: &str) -> Opti
         T::deserialize(rest).err().is_none_or(|error| error.message() != message)
     };
     // First the key whose value is quoted. Without its name or kind a table is wrong anyway, so those come last.
-    let quoted = |key: &str| table.get(key).and_then(toml::Value::as_str).is_some_and(|value| message.contains(value));
+    let quoted = |key: &str| {
+        let value = table.get(key).and_then(toml::Value::as_str);
+        value.is_some_and(|value| message.contains(&format!("`{value}`")) || message.contains(&format!("{value:?}")))
+    };
     let mut keys: Vec<&String> = table.keys().collect();
     keys.sort_by_key(|key| (!quoted(key), *key == "kind", *key == "name"));
     keys.into_iter().find(blamed).map(String::as_str)
@@ -211,7 +214,7 @@ mod tests {
             ("\n[[judge]]\nname = \"a\"\nkind = \"rules\"\nany_off = [\"x\"]", 5, "any_off"),
             ("[[judge]]\nname = \"a\"\nkind = \"oracle\"", 3, "oracle"),
             ("[[metric]]\nname = \"m\"", 1, "cascade"),
-            ("[[metric]]\nname = \"a b\"\ncascade = []", 1, "metric name"),
+            ("[[metric]]\nname = \"a b\"\ncascade = []", 2, "`name`: metric name"),
             ("[server", 1, "]"),
         ];
         for (text, line, part) in cases {

@@ -124,7 +124,8 @@ impl Recording {
         let mut inner = self.inner();
         let in_vain = inner.tally.nothing_judged();
         let hopeless = inner.tally.is_hopeless();
-        if let Some(output) = &mut inner.output {
+        // Taken away, so that what is still on its way to its end writes nothing more.
+        if let Some(mut output) = inner.output.take() {
             if hopeless {
                 output.take_back()?;
             }
