@@ -374,3 +374,8 @@ pub fn bill(provider: &FakeProvider) -> u64 {
     let (input, output) = provider.billed();
     input * 5_000 + output * 15_000
 }
+
+/// How many decisions of `metric` have this outcome.
+pub fn count(counts: &BTreeMap<(String, String), u64>, metric: &str, outcome: &str) -> u64 {
+    counts.get(&(metric.to_owned(), outcome.to_owned())).copied().unwrap_or(0)
+}

@@ -14,6 +14,7 @@ mod isolation;
 mod judging;
 mod otlp;
 mod restart;
+mod sampling;
 mod server;
 mod tidy;
 mod xstest;

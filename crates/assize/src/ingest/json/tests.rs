@@ -55,11 +55,15 @@ fn usage_in_every_spelling() {
         (r#"{"input_tokens":9,"output_tokens":2,"input_tokens_details":{"cached_tokens":3}}"#, (9, 2, 3)),
         (r#"{"input_tokens":2,"output_tokens":2,"cache_read_input_tokens":3,"cache_creation_input_tokens":4}"#, (9, 2, 3)),
         (r#"{"prompt_tokens":9,"completion_tokens":2}"#, (9, 2, 0)),
-        ("{}", (0, 0, 0)),
+        (r#"{"input":9,"output":2}"#, (9, 2, 0)),
     ];
     for (usage, (input, output, cached_input)) in cases {
         let draft = one(&format!(r#"{{"input":"q","output":"a","usage":{usage}}}"#)).unwrap();
         assert_eq!(draft.usage, Some(TokenUsage { input, output, cached_input }), "{usage}");
+    }
+    // Unknown is not zero.
+    for nothing in ["{}", r#"{"total":11}"#] {
+        assert_eq!(one(&format!(r#"{{"input":"q","output":"a","usage":{nothing}}}"#)).unwrap().usage, None, "{nothing}");
     }
 }
 
