@@ -305,6 +305,15 @@ pub struct Spend {
     pub output_tokens: u64,
 }
 
+/// What scoring has recorded of an interaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recorded {
+    /// Metrics whose outcome was decided in `score` (not at accept).
+    pub closed: Vec<MetricName>,
+    /// Verdicts of called tiers.
+    pub verdicts: Vec<(MetricName, Verdict)>,
+}
+
 /// What accept and score write.
 #[async_trait]
 pub trait Recorder: Send + Sync {
@@ -319,8 +328,8 @@ pub trait Recorder: Send + Sync {
     /// metric, judge version), and the first outcome of an interaction's metric stays.
     async fn record(&self, scored: &[Scored]) -> Result<(), StoreError>;
 
-    /// The metrics of an interaction whose outcome is already recorded (decided in `score`, not at accept).
-    async fn recorded(&self, key: RowKey) -> Result<Vec<MetricName>, StoreError>;
+    /// What scoring has recorded of an interaction so far, so that a redelivery asks nobody twice.
+    async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError>;
 }
 
 /// The results store: what report, API and dashboard read.

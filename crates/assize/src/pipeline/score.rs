@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::queue::{Leased, Settlement};
-use assize_core::{Accepted, Decision, DecisionState, Interaction, Outcome, Reason, Scored, StoreError};
+use assize_core::results::Recorded;
+use assize_core::{
+    Accepted, Decision, DecisionState, Interaction, JudgeVersion, MetricName, Outcome, Reason, Scored, StoreError, Verdict,
+};
 use assize_judge::spec::ProviderSpec;
 use futures::future::join_all;
 use tokio::task::JoinSet;
@@ -52,10 +55,11 @@ const IDLE: Duration = Duration::from_millis(250);
 /// Scores one leased item: every metric that drew it and has no outcome yet. Everything is on record before the lease ends.
 pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError> {
     let row = Arc::new(leased.entry.row);
-    let recorded = if leased.receipt.delivery > 1 { pipeline.recorder.recorded(row.key).await? } else { Vec::new() };
-    let open = row.decisions.iter().filter(|d| d.state == DecisionState::Drawn && !recorded.contains(&d.metric));
+    let recorded = if leased.receipt.delivery > 1 { pipeline.recorder.recorded(row.key).await? } else { Recorded::default() };
+    let open = row.decisions.iter().filter(|d| d.state == DecisionState::Drawn && !recorded.closed.contains(&d.metric));
     let panel = pipeline.panels.of(&row.policy).await?;
-    let case = Case { row: &row, panel, subject: leased.entry.payload.as_deref().and_then(parse), retries: leased.retries };
+    let subject = leased.entry.payload.as_deref().and_then(parse);
+    let case = Case { row: &row, panel, subject, retries: leased.retries, verdicts: &recorded.verdicts };
     let judged = join_all(open.map(|decision| judge(pipeline, &case, decision))).await;
     let wait = judged.iter().filter_map(|one| one.try_again).max();
     let scored: Vec<Scored> = judged.into_iter().map(|one| one.scored).collect();
@@ -77,6 +81,16 @@ struct Case<'a> {
     subject: Option<Interaction>,
     /// How often it went back to the queue already.
     retries: u32,
+    /// What its judges have said in earlier deliveries.
+    verdicts: &'a [(MetricName, Verdict)],
+}
+
+impl Case<'_> {
+    /// The verdict that is on record, so that it is not paid again.
+    fn verdict(&self, metric: &MetricName, version: &JudgeVersion) -> Option<&Verdict> {
+        let of_metric = self.verdicts.iter().filter(|(name, _)| name == metric);
+        of_metric.map(|(_, verdict)| verdict).find(|verdict| &verdict.version == version)
+    }
 }
 
 struct Judged {
@@ -112,14 +126,24 @@ async fn judge(pipeline: &Pipeline, case: &Case<'_>, decision: &Decision) -> Jud
         return close(scored, Outcome::JudgeFailed, Some(Reason::new("payload_unreadable", "its stored text cannot be read")));
     };
     let mut failure = None;
+    let mut only_waited = false;
     for seat in &seats.called {
+        if let Some(verdict) = case.verdict(&decision.metric, seat.judge.version()) {
+            scored.verdicts.push(verdict.clone());
+            failure = None;
+            continue;
+        }
         let called = call(pipeline, seat, subject).await;
+        only_waited = called.calls.is_empty();
         scored.calls.extend(called.calls);
         failure = called.result.map(|verdict| scored.verdicts.push(verdict)).err();
     }
+    // Waiting for a pause or a slot is no try: it goes on until the item is too old.
+    let may_try_again =
+        |failure: &CallFailure| failure.kind.is_retryable() && (only_waited || case.retries + 1 < pipeline.limits.deliveries_max);
     match failure {
         None => close(scored, Outcome::Judged, None),
-        Some(failure) if failure.kind.is_retryable() && case.retries + 1 < pipeline.limits.deliveries_max => {
+        Some(failure) if may_try_again(&failure) => {
             let wait = pipeline.limits.requeue(case.retries);
             Judged { scored, try_again: Some(failure.retry_after.map_or(wait, |asked| asked.max(wait))) }
         }

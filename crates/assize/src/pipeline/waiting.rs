@@ -1,11 +1,10 @@
 //! Spans without text and text without spans: acknowledged, on disk, and waiting for each other.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assize_core::parking::{ParkedId, Parking, Part};
-use assize_core::{InteractionId, ProjectName, StoreError};
+use assize_core::{InteractionId, ProjectName, StoreError, StoreErrorKind};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +17,8 @@ use crate::ingest::{Draft, JoinLimits, Joiner, Released, SpanContent};
 pub struct Waiting {
     joiner: Mutex<Joiner<ParkedId>>,
     parking: Arc<dyn Parking>,
+    /// What has met and could not be accepted yet. Bounded by what may wait.
+    again: Mutex<Vec<Released<ParkedId>>>,
 }
 
 /// What is parked.
@@ -35,7 +36,7 @@ impl Waiting {
     /// Takes up what waited when the process before this one ended.
     pub async fn open(parking: Arc<dyn Parking>, span_wait: Duration, pipeline: &Pipeline) -> Result<Self, StoreError> {
         let limits = JoinLimits { span_wait, content_wait: KEEP, keep: KEEP, ..JoinLimits::default() };
-        let waiting = Self { joiner: Mutex::new(Joiner::new(limits)), parking };
+        let waiting = Self { joiner: Mutex::new(Joiner::new(limits)), parking, again: Mutex::default() };
         let mut released = Vec::new();
         let mut unreadable = Vec::new();
         for (id, Part { project, body }) in waiting.parking.parked().await? {
@@ -113,28 +114,31 @@ impl Waiting {
         }
         let parts: Result<Vec<Part>, _> =
             parked.iter().map(|part| serde_json::to_vec(part).map(|body| Part { project: who.project.clone(), body })).collect();
-        let parts = parts.map_err(|error| StoreError::new(assize_core::StoreErrorKind::Failed, error.to_string()))?;
+        let parts = parts.map_err(|error| StoreError::new(StoreErrorKind::Failed, error.to_string()))?;
         let ids = self.parking.park(parts).await?;
         let released = ids.iter().zip(parked).filter_map(|(id, part)| self.meet(&who.project, part, *id, pipeline)).collect();
-        self.settle(pipeline, released).await?;
+        if let Err(error) = self.settle(pipeline, released).await {
+            tracing::warn!(%error, "what met could not be accepted at once; trying again");
+        }
         Ok(ids.len())
     }
 
-    /// Accepts what has met or waited long enough, and only then forgets its parts.
+    /// Accepts what has met or waited long enough, and only then forgets its parts. What cannot be accepted now is tried again later:
+    /// it is on disk, and acknowledged.
     async fn settle(&self, pipeline: &Pipeline, released: Vec<Released<ParkedId>>) -> Result<(), StoreError> {
         let mut done: Vec<ParkedId> = Vec::new();
+        let mut failed = None;
         for release in released {
             match release {
                 Released::Interaction { project, draft, tickets } => {
                     let (id, has_output) = (draft.id.clone(), draft.has_output());
                     let who = Principal::local(project.clone());
-                    match accept(pipeline, &who, vec![Ok(*draft)]).await {
-                        Ok(_) => done.extend(tickets),
-                        Err(AcceptError::Overloaded(message)) => {
-                            return Err(StoreError::new(assize_core::StoreErrorKind::Overloaded, message));
-                        }
-                        Err(AcceptError::Store(error)) => return Err(error),
+                    if let Err(error) = accept(pipeline, &who, vec![Ok((*draft).clone())]).await {
+                        failed = Some(error);
+                        self.again().push(Released::Interaction { project, draft, tickets });
+                        continue;
                     }
+                    done.extend(tickets);
                     if let Some(id) = id {
                         self.joiner().settled(&project, &id, has_output, pipeline.clock.now());
                     }
@@ -142,21 +146,33 @@ impl Waiting {
                 Released::Redundant { tickets } => done.extend(tickets),
                 Released::Refused { tickets, reason } => {
                     tracing::debug!(reason, "log content was left out");
-                    pipeline.counters.orphan_content(tickets.iter().collect::<HashSet<_>>().len());
+                    pipeline.counters.orphan_content(tickets.len());
                     done.extend(tickets);
                 }
             }
         }
-        if done.is_empty() { Ok(()) } else { self.parking.release(done).await }
+        if !done.is_empty() {
+            self.parking.release(done).await?;
+        }
+        match failed {
+            None => Ok(()),
+            Some(AcceptError::Overloaded(message)) => Err(StoreError::new(StoreErrorKind::Overloaded, message)),
+            Some(AcceptError::Store(error)) => Err(error),
+        }
+    }
+
+    fn again(&self) -> MutexGuard<'_, Vec<Released<ParkedId>>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go what has waited long enough, until `stop`. What waits then is on disk.
     pub async fn run(&self, pipeline: &Pipeline, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-            let released = self.joiner().expire(pipeline.clock.now());
+            let mut released = std::mem::take(&mut *self.again());
+            released.extend(self.joiner().expire(pipeline.clock.now()));
             if let Err(error) = self.settle(pipeline, released).await {
                 pipeline.counters.fault("waiting");
-                tracing::error!(%error, "what waited could not be accepted; it is taken up at the next start");
+                tracing::error!(%error, "what waited could not be accepted; trying again");
             }
         }
     }

@@ -8,12 +8,10 @@ use assize_core::queue::{Depth, Enqueued, Entry, Leased, Offset, Queue, Receipt,
 use assize_core::{Reason, RowKey, StoreError, StoreErrorKind, Timestamp};
 use async_trait::async_trait;
 
-/// How many keys are remembered. Of more, those accepted first are forgotten: memory must not grow with what has passed through.
-const KEYS_MAX: usize = 200_000;
-
 /// A queue in memory.
 pub struct MemoryQueue {
     entries_max: usize,
+    keys_max: usize,
     inner: Mutex<Inner>,
 }
 
@@ -54,10 +52,11 @@ impl State {
 
 impl MemoryQueue {
     /// A queue that holds up to `entries_max` entries that are not folded or not done; `enqueue` answers `Overloaded` beyond that.
-    /// Offsets begin after `after`.
-    pub fn new(entries_max: usize, after: Offset) -> Self {
+    /// `keys_max` keys are remembered for finding duplicates; of more, those accepted first are forgotten, so that memory does not grow
+    /// with what has passed through. Offsets begin after `after`.
+    pub fn new(entries_max: usize, keys_max: usize, after: Offset) -> Self {
         let inner = Inner { last: after.0, folded: after.0, ..Inner::default() };
-        Self { entries_max, inner: Mutex::new(inner) }
+        Self { entries_max, keys_max, inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -67,12 +66,12 @@ impl MemoryQueue {
 }
 
 impl Inner {
-    fn enqueue(&mut self, entry: Entry) -> Enqueued {
+    fn enqueue(&mut self, entry: Entry, keys_max: usize) -> Enqueued {
         let (key, accepted_at) = (entry.row.key, entry.row.accepted_at);
         if self.seen.contains_key(&key) {
             return Enqueued::Duplicate;
         }
-        if self.seen_order.len() >= KEYS_MAX
+        if self.seen_order.len() >= keys_max.max(1)
             && let Some((oldest, at)) = self.seen_order.pop_front()
             && self.seen.get(&oldest) == Some(&at)
         {
@@ -129,7 +128,7 @@ impl Queue for MemoryQueue {
             let message = format!("the queue in memory holds {} entries: try again later", inner.log.len());
             return Err(StoreError::new(StoreErrorKind::Overloaded, message));
         }
-        Ok(entries.into_iter().map(|entry| inner.enqueue(entry)).collect())
+        Ok(entries.into_iter().map(|entry| inner.enqueue(entry, self.keys_max)).collect())
     }
 
     async fn accepted_after(&self, offset: Offset, max: usize) -> Result<Vec<(Offset, Entry)>, StoreError> {

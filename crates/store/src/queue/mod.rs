@@ -13,8 +13,9 @@ pub use sqlite::SqliteQueue;
 
 use crate::location::{Location, parse};
 
-/// How many entries and keys `memory:` holds.
+/// How many entries `memory:` holds, and how many keys it remembers.
 const MEMORY_ENTRIES_MAX: usize = 10_000;
+const MEMORY_KEYS_MAX: usize = 200_000;
 
 /// Opens the queue that `url` names: `sqlite:DIR` (`queue.db` in this directory) or `memory:` (nothing outlives the process).
 ///
@@ -27,6 +28,6 @@ const MEMORY_ENTRIES_MAX: usize = 10_000;
 pub async fn open(url: &str, after: Offset) -> Result<Arc<dyn Queue>, StoreError> {
     match parse("queue", url, &["sqlite:DIR", "memory:"])? {
         Location::Sqlite(directory) => Ok(Arc::new(SqliteQueue::open(&directory, after).await?)),
-        Location::Memory => Ok(Arc::new(MemoryQueue::new(MEMORY_ENTRIES_MAX, after))),
+        Location::Memory => Ok(Arc::new(MemoryQueue::new(MEMORY_ENTRIES_MAX, MEMORY_KEYS_MAX, after))),
     }
 }

@@ -99,9 +99,9 @@ async fn repeating_changes_nothing(opener: &dyn Opener<dyn Results>) {
     assert_eq!(totals(&*results).await.population, 4);
     assert_eq!(outcomes(&*results).await.accepted, 4);
     assert_eq!(results.folded().await.expect("read"), Offset(6));
-    assert_eq!(results.recorded(rows[1].key).await.expect("read"), [metric("refusal")]);
-    assert!(results.recorded(rows[3].key).await.expect("read").is_empty());
-    assert!(results.recorded(rows[0].key).await.expect("read").is_empty(), "decided at accept");
+    assert_eq!(results.recorded(rows[1].key).await.expect("read").closed, [metric("refusal")]);
+    assert!(results.recorded(rows[3].key).await.expect("read").closed.is_empty());
+    assert!(results.recorded(rows[0].key).await.expect("read").closed.is_empty(), "decided at accept");
 }
 
 async fn outcomes_add_up_at_every_step(opener: &dyn Opener<dyn Results>) {
@@ -174,7 +174,7 @@ async fn calls_count_while_the_outcome_is_to_come(opener: &dyn Opener<dyn Result
     let sums = totals(&*results).await;
     assert_eq!((sums.judged, sums.calls, sums.cost_unknown), (0, 1, 1));
     assert_eq!(count(&outcomes(&*results).await, "refusal", None), 1);
-    assert!(results.recorded(a.key).await.expect("read").is_empty());
+    assert!(results.recorded(a.key).await.expect("read").closed.is_empty());
     // The second try reports everything once more, and the answer.
     let answered = call("call-2", after(2));
     let second = Scored {

@@ -149,7 +149,8 @@ impl Eval {
             IdSource::new(0),
             RootSecret::known(0).draw_key(),
             panels,
-            Arc::new(MemoryQueue::new(on_the_way_max * 2, Offset(0))),
+            // Duplicates are found before they come here.
+            Arc::new(MemoryQueue::new(on_the_way_max * 2, 1, Offset(0))),
             Arc::clone(&recording) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
-use assize_core::results::{Recorder, Sums};
-use assize_core::{CallRecord, DecisionState, MetricName, Outcome, RowKey, Scored, StoreError};
+use assize_core::results::{Recorded, Recorder, Sums};
+use assize_core::{CallRecord, DecisionState, MetricName, Outcome, RowKey, Scored, StoreError, Verdict};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
@@ -42,6 +42,7 @@ struct Inner {
 #[derive(Default)]
 struct Open {
     calls: BTreeMap<MetricName, Vec<CallRecord>>,
+    verdicts: Vec<(MetricName, Verdict)>,
     lines: Vec<Line>,
 }
 
@@ -207,6 +208,9 @@ impl Recorder for Recording {
             inner.tally.add(&one.metric, &Sums::of_calls(&one.calls));
             let Some(mut open) = inner.open.remove(&one.row.key) else { continue };
             open.calls.entry(one.metric.clone()).or_default().extend(one.calls.iter().cloned());
+            if one.outcome.is_none() {
+                open.verdicts.extend(one.verdicts.iter().map(|verdict| (one.metric.clone(), verdict.clone())));
+            }
             if let (Some(outcome), Some(decision)) = (one.outcome, one.row.decision(&one.metric)) {
                 let verdict = if outcome == Outcome::Judged { one.verdicts.last() } else { None };
                 if let Some(verdict) = verdict {
@@ -231,9 +235,10 @@ impl Recorder for Recording {
         Ok(())
     }
 
-    async fn recorded(&self, key: RowKey) -> Result<Vec<MetricName>, StoreError> {
+    async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError> {
         let inner = self.inner();
-        let lines = inner.open.get(&key).map(|open| open.lines.as_slice()).unwrap_or_default();
-        Ok(lines.iter().filter_map(|line| MetricName::new(&line.metric).ok()).collect())
+        let Some(open) = inner.open.get(&key) else { return Ok(Recorded::default()) };
+        let closed = open.lines.iter().filter_map(|line| MetricName::new(&line.metric).ok()).collect();
+        Ok(Recorded { closed, verdicts: open.verdicts.clone() })
     }
 }

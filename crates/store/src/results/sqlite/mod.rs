@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    Filter, InteractionRecord, Outcomes, Page, Recorder, Results, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord,
+    Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord,
 };
-use assize_core::{InteractionId, MetricName, ProjectName, RowKey, Scored, StoreError, Timestamp};
+use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
 use dimensions::Dimensions;
 use rusqlite::Connection;
@@ -108,7 +108,7 @@ impl Recorder for SqliteResults {
         self.write(move |connection, dimensions| record::record(connection, dimensions, &scored)).await
     }
 
-    async fn recorded(&self, key: RowKey) -> Result<Vec<MetricName>, StoreError> {
+    async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError> {
         self.read(move |connection| record::recorded(connection, key)).await
     }
 }

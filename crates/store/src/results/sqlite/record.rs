@@ -1,23 +1,29 @@
 //! Recording what scoring found out.
 
-use assize_core::results::Sums;
+use assize_core::results::{Recorded, Sums};
 use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, RowKey, Scored};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Failure;
 use super::dimensions::Dimensions;
 use super::rollup::Rollup;
-use super::stored::{call_statement, find, insert_call, insert_verdict, name, verdict_statement};
+use super::stored::{VERDICT_COLUMNS, call_statement, find, insert_call, insert_verdict, name, read_verdict, verdict_statement};
 
 /// The metrics of an interaction whose outcome was decided in `score`.
-pub(super) fn recorded(connection: &Connection, key: RowKey) -> Result<Vec<MetricName>, Failure> {
+pub(super) fn recorded(connection: &Connection, key: RowKey) -> Result<Recorded, Failure> {
     let mut statement = connection.prepare_cached("SELECT metric FROM outcome WHERE key = ?1 ORDER BY metric")?;
     let mut rows = statement.query([key.0])?;
-    let mut metrics = Vec::new();
+    let mut recorded = Recorded::default();
     while let Some(row) = rows.next()? {
-        metrics.push(name(row, 0, MetricName::new)?);
+        recorded.closed.push(name(row, 0, MetricName::new)?);
     }
-    Ok(metrics)
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT metric, {VERDICT_COLUMNS} FROM verdict WHERE key = ?1 ORDER BY seq"))?;
+    let mut rows = statement.query([key.0])?;
+    while let Some(row) = rows.next()? {
+        recorded.verdicts.push((name(row, 0, MetricName::new)?, read_verdict(row, 1)?));
+    }
+    Ok(recorded)
 }
 
 /// Stores calls, verdicts and outcomes that are new and adds them to the rollups.
