@@ -4,6 +4,7 @@ pub mod accept;
 pub mod call;
 pub mod decide;
 pub mod fold;
+pub mod gate;
 pub mod panel;
 pub mod report;
 pub mod score;

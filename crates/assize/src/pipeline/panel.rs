@@ -10,7 +10,7 @@ use assize_judge::spec::{JudgeKind, ProviderKind, ProviderSpec};
 use assize_judge::{ChatJudge, metrics, rules};
 
 use super::PolicyStore;
-use super::call::Gate;
+use super::gate::Gate;
 use crate::config::ConfigError;
 use crate::config::policy::{AskedMetric, PolicySpec};
 use crate::config::settings::CascadeEntry;

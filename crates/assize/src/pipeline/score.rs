@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::call::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX, call};
+use super::call::call;
+use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 use super::panel::{Panel, Seats};
 
 /// How drawn items are worked on.

@@ -319,6 +319,39 @@ cascade = ["other"]
 }
 
 #[tokio::test]
+async fn a_cheaper_judge_is_not_paid_again_when_the_reference_has_to_wait() {
+    let provider = FakeProvider::start(Behaviour::with(|request: &Request| match (request.model.as_str(), request.number) {
+        ("gpt-4o", _) => Reply::score(0.25),
+        (_, 0..3) => Reply::status(500),
+        _ => Reply::score(1.0),
+    }))
+    .await
+    .unwrap();
+    let rest = r#"
+[sampling]
+rate = 1.0
+[[judge]]
+name = "cheap"
+kind = "chat"
+provider = "fake"
+model = "gpt-4o"
+"#;
+    let both = config(&provider, "attempts = 2", rest).replace(r#"["words", "gpt"]"#, r#"["words", "cheap", "gpt"]"#);
+    let server = Server::start(&both).await;
+    server.accept(vec![item("a", "b")]).await;
+    let counts = server.settled("default", 1).await;
+    assert_eq!(count(&counts, "refusal", "judged"), 1);
+    let asked = |model: &str| provider.requests().iter().filter(|request| request.model == model).count();
+    assert_eq!((asked("gpt-4o"), asked("gpt-4o-2024-05-13")), (1, 3), "two failures, then the cheap verdict is on record");
+    let shown = server.interaction("a").await;
+    let scores: Vec<&Value> =
+        shown["metrics"][0]["verdicts"].as_array().unwrap().iter().map(|verdict| &verdict["score"]).collect();
+    assert_eq!((scores, &shown["metrics"][0]["score"]), (vec![&json!(0.25), &json!(1.0)], &json!(1.0)));
+    assert_eq!(server.get("/v1/spend").await.expect(200)["total"]["calls"], provider.calls());
+    server.adds_up().await;
+}
+
+#[tokio::test]
 async fn what_waited_too_long_expires_unpaid() {
     let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
     let server = Server::start(&config(&provider, "", "[sampling]\nrate = 1.0\n[score]\nmax_age_hours = 0")).await;

@@ -1,6 +1,7 @@
 //! `assize eval FILE`: accept and score over a queue in memory; the file streams through.
 
 mod input;
+mod line;
 mod output;
 mod progress;
 mod recording;

@@ -5,13 +5,10 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use assize_core::results::Sums;
-use assize_core::{
-    Accepted, CallRecord, Decision, DecisionState, JudgeName, JudgeVersion, MetricName, NanoUsd, Outcome, Policy, ProjectName,
-    Reason, RowKey, TierScore, Verdict,
-};
+use assize_core::Policy;
 use serde::{Deserialize, Serialize};
 
+use super::line::Line;
 use super::tally::Tally;
 
 /// The first line: what the rest belongs to.
@@ -20,101 +17,6 @@ struct Header {
     assize_eval: u32,
     input: String,
     policy: String,
-}
-
-/// One metric of one interaction.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Line {
-    pub id: String,
-    pub metric: String,
-    pub outcome: String,
-    /// The reference judge's score.
-    pub score: Option<f64>,
-    pub reason: Option<String>,
-    pub judge: Option<String>,
-    pub judge_version: String,
-    pub model: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub simulated: bool,
-    /// Whether the draw took it: its outcome was decided by calling a judge.
-    pub drawn: bool,
-    /// The probability with which it was to be judged.
-    pub probability: f64,
-    /// The last free judge's score.
-    pub free_score: Option<f64>,
-    pub calls: u64,
-    pub cost_usd: Option<f64>,
-    /// The same in nano-dollars, exactly; what of it is not known is counted in `cost_unknown`.
-    pub cost_nano_usd: u64,
-    pub cost_unknown: u64,
-    pub latency_ms: Option<u64>,
-}
-
-impl Line {
-    /// The line of a decided metric.
-    pub fn new(
-        row: &Accepted,
-        decision: &Decision,
-        outcome: Outcome,
-        reason: Option<&Reason>,
-        verdict: Option<&Verdict>,
-        calls: &[CallRecord],
-    ) -> Self {
-        let sums = Sums::of_calls(calls);
-        let free = (outcome == Outcome::Judged && verdict.is_none()).then(|| decision.scores.last()).flatten();
-        Self {
-            id: row.id.to_string(),
-            metric: decision.metric.to_string(),
-            outcome: outcome.to_string(),
-            score: verdict.map(|verdict| verdict.score).or(free.map(|tier| tier.score)),
-            reason: verdict
-                .map(|verdict| verdict.reason.clone())
-                .or_else(|| reason.map(|reason| format!("{}: {}", reason.code, reason.message)))
-                .or_else(|| free.map(|tier| tier.reason.clone())),
-            judge: verdict.map(|verdict| verdict.judge.to_string()).or(free.map(|tier| tier.judge.to_string())),
-            judge_version: decision.reference.to_string(),
-            model: verdict.and_then(|verdict| verdict.model.clone()),
-            simulated: verdict.is_some_and(|verdict| verdict.simulated),
-            drawn: decision.state == DecisionState::Drawn,
-            probability: decision.probability,
-            free_score: decision.free_score(),
-            calls: sums.calls,
-            cost_usd: (sums.calls > sums.cost_unknown).then(|| sums.cost.to_usd()),
-            cost_nano_usd: sums.cost.0,
-            cost_unknown: sums.cost_unknown,
-            latency_ms: verdict.map(|verdict| verdict.latency_ms),
-        }
-    }
-
-    /// What the line adds to the sums, as when it was written.
-    pub fn sums(&self) -> Result<Sums, String> {
-        let outcome: Outcome = self.outcome.parse()?;
-        let metric = MetricName::new(&self.metric).map_err(|error| error.to_string())?;
-        let free_judge = || JudgeName::new("free").map_err(|error| error.to_string());
-        let scores = match self.free_score {
-            Some(score) => vec![TierScore { judge: free_judge()?, score, reason: String::new() }],
-            None => Vec::new(),
-        };
-        let state = if self.drawn { DecisionState::Drawn } else { DecisionState::Closed(outcome, None) };
-        let decision = Decision {
-            metric,
-            scores,
-            probability: self.probability,
-            reference: JudgeVersion::from_stored(&self.judge_version),
-            state,
-        };
-        let mut sums = Sums::of_accepted(&decision);
-        if let (true, Outcome::Judged, Some(score)) = (self.drawn, outcome, self.score) {
-            sums.add(&Sums::of_judged(&decision, score));
-        }
-        sums.add(&Sums {
-            calls: self.calls,
-            cost: NanoUsd(self.cost_nano_usd),
-            cost_unknown: self.cost_unknown,
-            ..Sums::default()
-        });
-        Ok(sums)
-    }
 }
 
 /// The open file, locked against other runs.
@@ -232,11 +134,4 @@ fn resume(file: &File, path: &Path, header: &Header, metrics: usize, tally: &mut
 
 fn refused(path: &Path, why: &str) -> String {
     format!("{} is there already and cannot be resumed: {why}; name another --out, or remove it", path.display())
-}
-
-/// The key under which an id of the file is known.
-pub fn key_of(project: &ProjectName, id: &assize_core::InteractionId) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&RowKey::of(project, id).0[..8]);
-    u64::from_le_bytes(first)
 }

@@ -10,7 +10,8 @@ use assize_core::{CallRecord, DecisionState, MetricName, Outcome, RowKey, Scored
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::output::{Line, Output};
+use super::line::Line;
+use super::output::Output;
 use super::progress::{Progress, Reached};
 use super::summary::Summary;
 use super::tally::{Tally, told};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use assize_core::results::Sums;
 use assize_core::{Hour, InteractionId, MetricName, NanoUsd, Outcome, Policy, ProjectName, Reason};
 
-use super::output::{Line, key_of};
+use super::line::{Line, key_of};
 use super::summary::{Failure, Rate, Summary};
 use crate::ingest::{Draft, ItemError};
 use crate::pipeline::accept::Receipt;
