@@ -224,11 +224,18 @@ fn hallucination(output: &str, interaction: &Interaction) -> (f64, String) {
     let has_digit = |word: &&str| word.len() > 1 && word.contains(|c: char| c.is_ascii_digit());
     match words(output).filter(has_digit).find(|figure| !known.contains(figure)) {
         _ if long.len() < 3 => (0.0, "The answer claims nothing.".to_owned()),
-        Some(figure) if share < 0.45 => (1.0, format!("The context does not give the figure {}.", excerpt(figure, 40))),
+        // A wrong year stands among right words; other figures are often worked out from the context.
+        Some(figure) if share < 0.45 || is_year(figure) => {
+            (1.0, format!("The context does not give the figure {}.", excerpt(figure, 40)))
+        }
         _ if share < 0.08 => (0.9, "Most of what the answer says is not in the context.".to_owned()),
         _ if share < 0.12 => (0.5, "A part of the answer goes beyond the context.".to_owned()),
         _ => (0.05, "What the answer says is found in the context.".to_owned()),
     }
+}
+
+fn is_year(word: &str) -> bool {
+    word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The first `chars` characters of `word`.
