@@ -135,6 +135,7 @@ impl CalledJudge for ChatJudge {
         let request = Request {
             model: &self.spec.model,
             system: self.prompt.system(),
+            system_json: self.prompt.system_json(),
             item: &item,
             temperature: self.spec.temperature,
             seed: self.spec.seed,

@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use assize_core::{Interaction, Message, Role};
 use minijinja::{Environment, UndefinedBehavior, context};
+use serde_json::value::RawValue;
 
 use crate::check::{PROMPT_BYTES_MAX, SpecError};
 use crate::spec::Question;
@@ -44,6 +45,7 @@ Answer with one JSON object and nothing else:
 #[derive(Debug, Clone)]
 pub struct Prompt {
     system: String,
+    system_json: Box<RawValue>,
     without_context: bool,
 }
 
@@ -62,12 +64,19 @@ impl Prompt {
             }
         };
         system.push_str(FORMAT);
-        Ok(Self { system, without_context: question.without_context })
+        let system_json =
+            serde_json::value::to_raw_value(&system).map_err(|error| SpecError::new("question", error.to_string()))?;
+        Ok(Self { system, system_json, without_context: question.without_context })
     }
 
     /// The system message: the same for every item.
     pub fn system(&self) -> &str {
         &self.system
+    }
+
+    /// The system message as a JSON string: escaped once, and not for every item.
+    pub fn system_json(&self) -> &RawValue {
+        &self.system_json
     }
 
     /// The user message: the item, its texts verbatim.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 pub use openai::OpenAi;
+use serde_json::value::RawValue;
 pub use simulated::Simulated;
 
 use crate::check::SpecError;
@@ -26,6 +27,8 @@ pub struct Request<'a> {
     pub model: &'a str,
     /// The system message: the same for all items of a judge.
     pub system: &'a str,
+    /// The same as a JSON string.
+    pub system_json: &'a RawValue,
     /// The user message: the item.
     pub item: &'a str,
     /// Sampling temperature.

@@ -44,7 +44,7 @@ pub struct OpenAi {
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
-    messages: [WireMessage<'a>; 2],
+    messages: (WireMessage<&'a RawValue>, WireMessage<&'a str>),
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<WireFormat<'a>>,
     max_completion_tokens: u32,
@@ -55,9 +55,9 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct WireMessage<'a> {
+struct WireMessage<T> {
     role: &'static str,
-    content: &'a str,
+    content: T,
 }
 
 #[derive(Serialize)]
@@ -158,10 +158,10 @@ impl OpenAi {
             &mut body,
             &Body {
                 model: request.model,
-                messages: [
-                    WireMessage { role: "system", content: request.system },
+                messages: (
+                    WireMessage { role: "system", content: request.system_json },
                     WireMessage { role: "user", content: request.item },
-                ],
+                ),
                 response_format: match request.response_format {
                     ResponseFormat::JsonSchema => Some(WireFormat::JsonSchema {
                         json_schema: NamedSchema { name: "verdict", strict: true, schema: &self.schema },

@@ -44,6 +44,8 @@ struct Inner {
 struct Open {
     calls: BTreeMap<MetricName, Vec<CallRecord>>,
     verdicts: Vec<(MetricName, Verdict)>,
+    closed: Vec<MetricName>,
+    /// Empty where there is no `--out`.
     lines: Vec<Line>,
 }
 
@@ -182,18 +184,21 @@ impl Recorder for Recording {
         let mut inner = self.inner();
         let mut done = 0;
         for (offset, Entry { row, .. }) in entries {
-            let mut lines = Vec::new();
+            let mut open = Open::default();
             for decision in &row.decisions {
                 inner.tally.add(&decision.metric, &Sums::of_accepted(decision));
                 if let DecisionState::Closed(outcome, reason) = &decision.state {
                     inner.tally.close(&decision.metric, *outcome, false, told(reason.as_ref()));
-                    lines.push(Line::new(row, decision, *outcome, reason.as_ref(), None, &[]));
+                    open.closed.push(decision.metric.clone());
+                    if inner.output.is_some() {
+                        open.lines.push(Line::new(row, decision, *outcome, reason.as_ref(), None, &[]));
+                    }
                 }
             }
             if row.is_drawn() {
-                inner.open.insert(row.key, Open { lines, ..Open::default() });
+                inner.open.insert(row.key, open);
             } else {
-                inner.close(lines);
+                inner.close(open.lines);
                 done += 1;
             }
             inner.folded = *offset;
@@ -218,10 +223,13 @@ impl Recorder for Recording {
                     inner.tally.add(&one.metric, &Sums::of_judged(decision, verdict.score));
                 }
                 inner.tally.close(&one.metric, outcome, true, told(one.reason.as_ref()));
+                open.closed.push(one.metric.clone());
                 let calls = open.calls.remove(&one.metric).unwrap_or_default();
-                open.lines.push(Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls));
+                if inner.output.is_some() {
+                    open.lines.push(Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls));
+                }
             }
-            if open.lines.len() == one.row.decisions.len() {
+            if open.closed.len() == one.row.decisions.len() {
                 inner.close(open.lines);
                 done += 1;
             } else {
@@ -239,7 +247,6 @@ impl Recorder for Recording {
     async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError> {
         let inner = self.inner();
         let Some(open) = inner.open.get(&key) else { return Ok(Recorded::default()) };
-        let closed = open.lines.iter().filter_map(|line| MetricName::new(&line.metric).ok()).collect();
-        Ok(Recorded { closed, verdicts: open.verdicts.clone() })
+        Ok(Recorded { closed: open.closed.clone(), verdicts: open.verdicts.clone() })
     }
 }
