@@ -122,7 +122,7 @@ fn panel(name: &str, level: f64, half: f64, range: Range, seed: i64, question: &
             population: 102_331,
             judged: 4_321,
             coverage: 0.987,
-            cost: NanoUsd(24_845_750_000),
+            cost: Some(NanoUsd(24_845_750_000)),
         }),
         previous: Some(rate(level * 1.14, half * 1.1)),
         reference: judge("gpt-4o"),

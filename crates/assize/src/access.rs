@@ -99,6 +99,16 @@ pub struct Access {
     secret: RootSecret,
     control: Arc<dyn Control>,
     directory: Arc<Directory>,
+    /// One change at a time, so that no reload puts back what another has taken away.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What is on record about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    Unknown,
+    InForce,
+    Revoked,
 }
 
 /// A key when it is made: the only time that it is seen.
@@ -111,13 +121,13 @@ impl Access {
     /// Reads projects and keys from the control store.
     pub async fn open(secret: RootSecret, control: Arc<dyn Control>, items_per_second_max: u32) -> Result<Self, StoreError> {
         let directory = Directory { state: RwLock::default(), items_per_second_max: NonZeroU32::new(items_per_second_max) };
-        let access = Self { secret, control, directory: Arc::new(directory) };
+        let access = Self { secret, control, directory: Arc::new(directory), changing: tokio::sync::Mutex::default() };
         access.reload().await?;
         Ok(access)
     }
 
     /// Reads the control store again.
-    pub async fn reload(&self) -> Result<(), StoreError> {
+    async fn reload(&self) -> Result<(), StoreError> {
         let projects = self.control.projects().await?;
         let keys = self.control.keys().await?;
         let quota = Quota::per_second(self.directory.items_per_second_max.unwrap_or(NonZeroU32::MAX));
@@ -173,6 +183,7 @@ impl Access {
 
     /// Creates the project, if there is none of the name. Returns whether there was none.
     pub async fn create_project(&self, project: Project) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
         let created = self.control.create_project(&project).await?;
         self.reload().await?;
         Ok(created)
@@ -203,9 +214,21 @@ impl Access {
         };
         let stored =
             StoredKey { id: id.clone(), hash, project, scopes, label: label.to_owned(), created_at: now, revoked_at: None };
+        let _one_at_a_time = self.changing.lock().await;
         self.control.put_key(&stored).await?;
         self.reload().await?;
         Ok(NewKey { id, key })
+    }
+
+    /// Whether `key` is known, and whether it was revoked.
+    pub async fn state_of(&self, key: &str) -> Result<KeyState, StoreError> {
+        let hash = self.secret.api_key_hash(key);
+        let stored = self.control.keys().await?.into_iter().find(|stored| stored.hash == hash);
+        Ok(match stored {
+            None => KeyState::Unknown,
+            Some(stored) if stored.revoked_at.is_some() => KeyState::Revoked,
+            Some(_) => KeyState::InForce,
+        })
     }
 
     /// All keys, revoked ones too.
@@ -215,6 +238,7 @@ impl Access {
 
     /// Revokes the key of this id. Returns whether there was one in force.
     pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
         let revoked = self.control.revoke_key(id, now).await?;
         self.reload().await?;
         Ok(revoked)

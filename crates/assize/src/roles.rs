@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, NewKey};
+use crate::access::{Access, KeyState, NewKey};
 use crate::api::{Server, Surfaces, router};
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
@@ -93,7 +93,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         .map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
     let draw_key = secret.draw_key();
     let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max).await.map_err(text)?;
-    let first_key = set_up(&access, &settings, bootstrap_key, clock.as_ref()).await?;
+    set_up(&access, &settings, clock.as_ref()).await?;
     let panels = Panels::open(&spec, Providers::default(), Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
     let tiers = panels.current().policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1);
     let limits = Limits {
@@ -109,6 +109,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
+    // Last of all that can fail: a key that was made and not shown would be lost.
+    let first_key = first_key(&access, bootstrap_key, &SystemClock).await?;
     let stop = CancellationToken::new();
     let server = Arc::new(Server {
         pipeline: Arc::clone(&pipeline),
@@ -135,7 +137,13 @@ struct Stores {
 }
 
 async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stores, String> {
-    std::fs::create_dir_all(data).map_err(|error| format!("{}: the data directory cannot be made: {error}", data.display()))?;
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .recursive(true)
+        .create(data)
+        .map_err(|error| format!("{}: the data directory cannot be made: {error}", data.display()))?;
     // A bare `sqlite` means the data directory.
     let url = |backend: &str| if backend == "sqlite" { format!("sqlite:{}", data.display()) } else { backend.to_owned() };
     let control = assize_store::control::open(&url(&settings.store.control)).await.map_err(text)?;
@@ -146,32 +154,40 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     Ok(Stores { parking, control, results, queue })
 }
 
-/// Projects of the configuration, and the first key.
-async fn set_up(
-    access: &Access,
-    settings: &Settings,
-    bootstrap_key: Option<String>,
-    clock: &dyn Clock,
-) -> Result<Option<NewKey>, String> {
+/// Creates the projects of the configuration, and `default`.
+async fn set_up(access: &Access, settings: &Settings, clock: &dyn Clock) -> Result<(), String> {
     let default = ProjectName::new("default").map_err(text)?;
     let mut projects: Vec<(ProjectName, Option<TenantName>)> =
         settings.project.iter().map(|spec| (spec.name.clone(), spec.tenant.clone())).collect();
     if !projects.iter().any(|(name, _)| name == &default) {
-        projects.push((default.clone(), None));
+        projects.push((default, None));
     }
     for (name, tenant) in projects {
         let tenant = tenant.map_or_else(|| TenantName::new(name.as_str()), Ok).map_err(text)?;
         access.create_project(Project { name, tenant, created_at: clock.now() }).await.map_err(text)?;
     }
-    let given = bootstrap_key.filter(|key| !key.trim().is_empty());
-    if given.is_none() && access.has_keys() {
-        return Ok(None);
+    Ok(())
+}
+
+/// The first key: the operator's, else one at random where there is none yet. Returned if it was made, to be shown this once.
+async fn first_key(access: &Access, given: Option<String>, clock: &dyn Clock) -> Result<Option<NewKey>, String> {
+    let given = given.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+    match &given {
+        None if access.has_keys() => return Ok(None),
+        None => {}
+        Some(key) => match access.state_of(key).await.map_err(text)? {
+            KeyState::Unknown => {}
+            KeyState::InForce => return Ok(None),
+            KeyState::Revoked => {
+                tracing::warn!("ASSIZE_BOOTSTRAP_KEY was revoked and stays so: set another");
+                return Ok(None);
+            }
+        },
     }
-    let made = given.is_none();
+    let default = ProjectName::new("default").map_err(text)?;
     let scopes = vec![Scope::Ingest, Scope::Read, Scope::Admin];
-    let key =
-        access.create_key(given.as_deref().map(str::trim), default, scopes, "first key", clock.now()).await.map_err(text)?;
-    Ok(made.then_some(key))
+    let key = access.create_key(given.as_deref(), default, scopes, "first key", clock.now()).await.map_err(text)?;
+    Ok(given.is_none().then_some(key))
 }
 
 impl Running {

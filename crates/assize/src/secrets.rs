@@ -28,12 +28,15 @@ impl RootSecret {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 getrandom::fill(&mut secret).map_err(|error| std::io::Error::other(error.to_string()))?;
                 let mut options = std::fs::OpenOptions::new();
-                options.write(true).create_new(true);
+                options.write(true).create(true).truncate(true);
                 #[cfg(unix)]
                 std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(&path)?;
+                // Whole or not at all: half a secret would lock its owner out at the next start.
+                let unfinished = directory.join("secret.unfinished");
+                let mut file = options.open(&unfinished)?;
                 file.write_all(&secret)?;
                 file.sync_all()?;
+                std::fs::rename(&unfinished, &path)?;
                 std::fs::File::open(directory)?.sync_all()?;
                 Ok(Self(secret))
             }

@@ -44,7 +44,7 @@ pub struct Leased {
     pub receipt: Receipt,
     /// The item; its payload is there.
     pub entry: Entry,
-    /// How many retries were asked for so far.
+    /// How many retries after a try were asked for so far.
     pub retries: u32,
 }
 
@@ -61,6 +61,8 @@ pub enum Settlement {
         not_before: Timestamp,
         /// Why.
         reason: Reason,
+        /// Whether it was tried: counts towards [`Leased::retries`]. Waiting for a pause or a slot does not.
+        tried: bool,
     },
     /// Give up on it; keep it, with the reason, for an operator to see.
     Dead {

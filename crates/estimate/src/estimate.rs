@@ -5,7 +5,7 @@ use std::fmt;
 use crate::interval::choose;
 use crate::nonresponse::adjust;
 use crate::quantile::two_sided;
-use crate::{Bucket, EstimateError, Estimator, IntervalKind, estimator};
+use crate::{Bucket, EstimateError, Estimator, Interval, IntervalKind, estimator};
 
 /// What an estimate speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -49,6 +49,8 @@ pub enum Warning {
     /// Depending on what was drawn but not judged, the value could lie outside its interval: see `bound_low` and `bound_high`. The
     /// interval is right only if what failed is like what did not fail in the same hours.
     MissingMatters,
+    /// Of interactions that are drawn with less than certainty none was: the value speaks of the others alone.
+    PartUnseen,
     /// Every interaction was taken to be on its own. Where those of a conversation resemble each other, the interval is too narrow.
     ConversationsIgnored,
 }
@@ -58,6 +60,7 @@ impl Warning {
     pub fn name(self) -> &'static str {
         match self {
             Self::MissingMatters => "missing_matters",
+            Self::PartUnseen => "part_unseen",
             Self::ConversationsIgnored => "conversations_ignored",
         }
     }
@@ -129,8 +132,15 @@ pub fn estimate(buckets: &[Bucket], options: &Options) -> Result<Option<Estimate
         Estimator::Hajek => estimator::hajek(&sums, estimand),
         Estimator::HorvitzThompson => estimator::horvitz_thompson(&sums, estimand),
     };
-    let (limits, interval) = choose(&point, two_sided(level));
+    let (mut limits, mut interval) = choose(&point, two_sided(level));
     let mut warnings = Vec::new();
+    if interval == IntervalKind::Census && sums.judged < sums.population {
+        // No sampling error is visible, since only what is drawn for certain was seen; of the rest nothing is known.
+        let (seen, low) = (sums.w[0] / sums.population as f64, sums.w[2] / sums.population as f64);
+        limits = Interval { low: low.clamp(0.0, point.value), high: (low + 1.0 - seen).clamp(point.value, 1.0) };
+        interval = IntervalKind::Unseen;
+        warnings.push(Warning::PartUnseen);
+    }
     if sums.bound_low < limits.low - ROUNDING || sums.bound_high > limits.high + ROUNDING {
         warnings.push(Warning::MissingMatters);
     }
@@ -180,6 +190,17 @@ mod tests {
             assert_eq!((e.low, e.value, e.high, e.std_error), (mean, mean, mean, 0.0));
             assert_eq!((e.method.interval, e.coverage, e.warnings), (IntervalKind::Census, 1.0, vec![]));
         }
+    }
+
+    #[test]
+    fn what_was_never_seen_is_not_certain() {
+        // 50 that are drawn for certain, 20 of them positive; of 50 others at 1 % none was drawn.
+        let scores: Vec<f64> = (0..50).map(|i| f64::from(u8::from(i < 20))).collect();
+        let mut certain = bucket(1.0, &scores, 0, 0);
+        certain.add(&bucket(0.01, &[], 0, 50));
+        let e = default(&[certain]);
+        assert_eq!((e.value, e.low, e.high), (0.4, 0.2, 0.7));
+        assert_eq!((e.method.interval, e.warnings), (IntervalKind::Unseen, vec![Warning::PartUnseen]));
     }
 
     #[test]

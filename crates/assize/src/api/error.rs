@@ -84,6 +84,7 @@ impl From<AcceptError> for ApiError {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::Overloaded(message) => Self::unavailable("overloaded", message, super::overload::retry_after()),
+            AcceptError::RateLimited(message) => Self::unavailable("rate_limited", message, super::overload::retry_after()),
             AcceptError::Store(error) => {
                 tracing::error!(kind = ?error.kind, %error, "interactions could not be stored");
                 let message = "the interactions could not be stored; nothing of this request was accepted; send it again later";

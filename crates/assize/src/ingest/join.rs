@@ -153,6 +153,12 @@ impl<T> Joiner<T> {
         self.in_vain.get(project).is_none_or(|spans| *spans < VAIN_MAX)
     }
 
+    /// Whether so many more entries of so many bytes may wait.
+    pub fn has_room(&self, entries: usize, bytes: usize) -> bool {
+        self.waiting.len().saturating_add(entries) <= self.limits.entries_max
+            && self.bytes.saturating_add(bytes) <= self.limits.bytes_max
+    }
+
     /// Whether the project has sent log content.
     pub fn is_speaking(&self, project: &ProjectName) -> bool {
         self.speaking.contains(project)

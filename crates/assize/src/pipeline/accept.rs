@@ -23,6 +23,9 @@ pub enum AcceptError {
     /// Too much at once: the sender should come back.
     #[error("{0}")]
     Overloaded(String),
+    /// The sender's project has sent its share of this second.
+    #[error("{0}")]
+    RateLimited(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -30,6 +33,14 @@ pub enum AcceptError {
 
 /// Accepts a decoded batch on behalf of `who`. When it returns, every accepted item is on disk; duplicates changed nothing.
 pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft, ItemError>>) -> Result<Receipt, AcceptError> {
+    if !who.admits(batch.len()) {
+        return Err(AcceptError::rate_limited(pipeline, who));
+    }
+    take(pipeline, who, batch).await
+}
+
+/// Accepts what was admitted already.
+pub async fn take(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft, ItemError>>) -> Result<Receipt, AcceptError> {
     let now = pipeline.clock.now();
     let panel = pipeline.panels.current();
     let mut receipt = Receipt::default();
@@ -43,9 +54,6 @@ pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draf
             }
             Err(error) => receipt.rejected.push((index, error)),
         }
-    }
-    if !who.admits(entries.len()) {
-        return Err(AcceptError::rate_limited(pipeline, who));
     }
     for outcome in pipeline.queue.enqueue(entries).await.map_err(AcceptError::from)? {
         match outcome {
@@ -66,10 +74,10 @@ fn project_of(who: &Principal, draft: &Draft) -> Result<ProjectName, ItemError> 
 }
 
 impl AcceptError {
-    /// The sender's project has sent its share of this second.
+    /// What to tell a project that has sent its share of this second.
     pub fn rate_limited(pipeline: &Pipeline, who: &Principal) -> Self {
         pipeline.counters.refuse("rate_limited");
-        Self::Overloaded(format!("project {} sends more than its limit of interactions per second", who.project))
+        Self::RateLimited(format!("project {} sends more than its limit of interactions per second", who.project))
     }
 }
 

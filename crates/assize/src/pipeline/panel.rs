@@ -45,6 +45,8 @@ pub struct Panels {
     current: RwLock<Arc<Panel>>,
     older: Mutex<HashMap<PolicyVersion, Arc<Panel>>>,
     providers: Providers,
+    /// Where providers are now: older policies are scored there too.
+    provider_specs: Vec<ProviderSpec>,
     store: PolicyStore,
 }
 
@@ -60,7 +62,8 @@ impl Panels {
                 serde_json::to_string(spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
             store.put_policy(&panel.policy.version, &json, now).await?;
         }
-        Ok(Self { current: RwLock::new(Arc::new(panel)), older: Mutex::default(), providers, store })
+        let provider_specs = spec.providers.clone();
+        Ok(Self { current: RwLock::new(Arc::new(panel)), older: Mutex::default(), providers, provider_specs, store })
     }
 
     /// The panel in force.
@@ -80,6 +83,7 @@ impl Panels {
         let Some(store) = &self.store else { return Ok(None) };
         let Some(json) = store.policy(version).await? else { return Ok(None) };
         let opened = serde_json::from_str::<PolicySpec>(&json).map_err(|error| error.to_string());
+        let opened = opened.map(|spec| self.at_present_addresses(spec));
         let panel = match opened.and_then(|spec| open_panel(&spec, &self.providers).map_err(|error| error.to_string())) {
             Ok(panel) => Arc::new(panel),
             Err(error) => {
@@ -93,6 +97,16 @@ impl Panels {
         }
         older.insert(version.clone(), Arc::clone(&panel));
         Ok(Some(panel))
+    }
+
+    /// Addresses, keys and limits are no part of a judge's version: those in force now count.
+    fn at_present_addresses(&self, mut spec: PolicySpec) -> PolicySpec {
+        for provider in &mut spec.providers {
+            if let Some(present) = self.provider_specs.iter().find(|present| present.name == provider.name) {
+                provider.clone_from(present);
+            }
+        }
+        spec
     }
 
     fn older(&self) -> std::sync::MutexGuard<'_, HashMap<PolicyVersion, Arc<Panel>>> {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::call::call;
-use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
+use super::gate::{RETRY_AFTER_MAX, SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 use super::panel::{Panel, Seats};
 
 /// How drawn items are worked on.
@@ -63,14 +63,19 @@ pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError
     let case = Case { row: &row, panel, subject, retries: leased.retries, verdicts: &recorded.verdicts };
     let judged = join_all(open.map(|decision| judge(pipeline, &case, decision))).await;
     let wait = judged.iter().filter_map(|one| one.try_again).max();
+    let tried = judged.iter().any(|one| one.try_again.is_some() && !one.scored.calls.is_empty());
+    let failed =
+        judged.iter().find(|one| one.scored.outcome == Some(Outcome::JudgeFailed)).and_then(|one| one.scored.reason.clone());
     let scored: Vec<Scored> = judged.into_iter().map(|one| one.scored).collect();
     pipeline.recorder.record(&scored).await?;
     pipeline.counters.score(&scored);
-    let settlement = match wait {
-        None => Settlement::Done(leased.receipt),
-        Some(wait) => {
+    let receipt = leased.receipt;
+    let settlement = match (wait, failed) {
+        (None, None) => Settlement::Done(receipt),
+        (None, Some(reason)) => Settlement::Dead { receipt, reason },
+        (Some(wait), _) => {
             let reason = Reason::new("retry", "a judge could not be had; see the calls on record");
-            Settlement::Retry { receipt: leased.receipt, not_before: pipeline.clock.now().plus(wait), reason }
+            Settlement::Retry { receipt, not_before: pipeline.clock.now().plus(wait), reason, tried }
         }
     };
     pipeline.queue.settle(vec![settlement]).await
@@ -146,7 +151,7 @@ async fn judge(pipeline: &Pipeline, case: &Case<'_>, decision: &Decision) -> Jud
         None => close(scored, Outcome::Judged, None),
         Some(failure) if may_try_again(&failure) => {
             let wait = pipeline.limits.requeue(case.retries);
-            Judged { scored, try_again: Some(failure.retry_after.map_or(wait, |asked| asked.max(wait))) }
+            Judged { scored, try_again: Some(failure.retry_after.map_or(wait, |asked| asked.min(RETRY_AFTER_MAX).max(wait))) }
         }
         Some(failure) => close(scored, Outcome::JudgeFailed, Some(reason_of(&failure))),
     }

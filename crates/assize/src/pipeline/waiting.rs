@@ -1,5 +1,6 @@
 //! Spans without text and text without spans: acknowledged, on disk, and waiting for each other.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::accept::{AcceptError, Receipt, accept};
+use super::accept::{AcceptError, Receipt, take};
 use crate::access::Principal;
 use crate::ingest::{Draft, JoinLimits, Joiner, Released, SpanContent};
 
@@ -20,6 +21,9 @@ pub struct Waiting {
     /// What has met and could not be accepted yet. Bounded by what may wait.
     again: Mutex<Vec<Released<ParkedId>>>,
 }
+
+/// An interaction that has come together, and its parts on disk.
+type Met = (Box<Draft>, Vec<ParkedId>);
 
 /// What is parked.
 #[derive(Serialize, Deserialize)]
@@ -43,7 +47,7 @@ impl Waiting {
             match serde_json::from_slice(&body) {
                 Ok(parked) => released.extend(waiting.meet(&project, parked, id, pipeline)),
                 Err(error) => {
-                    tracing::error!(%project, %error, "a parked part cannot be read; it is left out");
+                    tracing::error!(%project, category = ?error.classify(), "a parked part cannot be read; it is left out");
                     unreadable.push(id);
                 }
             }
@@ -72,12 +76,15 @@ impl Waiting {
 
     /// Accepts the drafts of spans. Those without an answer are parked; those whose text waits here already meet it.
     pub async fn spans(&self, pipeline: &Pipeline, who: &Principal, drafts: Vec<Draft>) -> Result<Receipt, AcceptError> {
+        if !who.admits(drafts.len()) {
+            return Err(AcceptError::rate_limited(pipeline, who));
+        }
         let (early, whole): (Vec<Draft>, Vec<Draft>) = {
             let joiner = self.joiner();
             drafts.into_iter().partition(|draft| joiner.concerns(&who.project, draft))
         };
         let ids = self.remembered(&who.project, &whole);
-        let mut receipt = accept(pipeline, who, whole.into_iter().map(Ok).collect()).await?;
+        let mut receipt = take(pipeline, who, whole.into_iter().map(Ok).collect()).await?;
         for id in ids {
             self.joiner().settled(&who.project, &id, true, pipeline.clock.now());
         }
@@ -99,6 +106,14 @@ impl Waiting {
         who: &Principal,
         contents: Vec<SpanContent>,
     ) -> Result<Receipt, AcceptError> {
+        if !who.admits(contents.len()) {
+            return Err(AcceptError::rate_limited(pipeline, who));
+        }
+        let bytes = contents.iter().map(SpanContent::text_bytes).sum();
+        if !self.joiner().has_room(contents.len(), bytes) {
+            pipeline.counters.refuse("overloaded");
+            return Err(AcceptError::Overloaded("too much log content waits for its spans; send it again later".to_owned()));
+        }
         let parked = contents.into_iter().map(|content| Parked::Content(Box::new(content))).collect();
         let accepted = self.park(pipeline, who, parked).await?;
         Ok(Receipt { accepted, ..Receipt::default() })
@@ -108,9 +123,6 @@ impl Waiting {
     async fn park(&self, pipeline: &Pipeline, who: &Principal, parked: Vec<Parked>) -> Result<usize, AcceptError> {
         if parked.is_empty() {
             return Ok(0);
-        }
-        if !who.admits(parked.len()) {
-            return Err(AcceptError::rate_limited(pipeline, who));
         }
         let parts: Result<Vec<Part>, _> =
             parked.iter().map(|part| serde_json::to_vec(part).map(|body| Part { project: who.project.clone(), body })).collect();
@@ -127,22 +139,10 @@ impl Waiting {
     /// it is on disk, and acknowledged.
     async fn settle(&self, pipeline: &Pipeline, released: Vec<Released<ParkedId>>) -> Result<(), StoreError> {
         let mut done: Vec<ParkedId> = Vec::new();
-        let mut failed = None;
+        let mut met: BTreeMap<ProjectName, Vec<Met>> = BTreeMap::new();
         for release in released {
             match release {
-                Released::Interaction { project, draft, tickets } => {
-                    let (id, has_output) = (draft.id.clone(), draft.has_output());
-                    let who = Principal::local(project.clone());
-                    if let Err(error) = accept(pipeline, &who, vec![Ok((*draft).clone())]).await {
-                        failed = Some(error);
-                        self.again().push(Released::Interaction { project, draft, tickets });
-                        continue;
-                    }
-                    done.extend(tickets);
-                    if let Some(id) = id {
-                        self.joiner().settled(&project, &id, has_output, pipeline.clock.now());
-                    }
-                }
+                Released::Interaction { project, draft, tickets } => met.entry(project).or_default().push((draft, tickets)),
                 Released::Redundant { tickets } => done.extend(tickets),
                 Released::Refused { tickets, reason } => {
                     tracing::debug!(reason, "log content was left out");
@@ -151,12 +151,32 @@ impl Waiting {
                 }
             }
         }
+        let mut failed = None;
+        for (project, met) in met {
+            let drafts = met.iter().map(|(draft, _)| Ok((**draft).clone())).collect();
+            if let Err(error) = take(pipeline, &Principal::local(project.clone()), drafts).await {
+                failed = Some(error);
+                let again =
+                    met.into_iter().map(|(draft, tickets)| Released::Interaction { project: project.clone(), draft, tickets });
+                self.again().extend(again);
+                continue;
+            }
+            let now = pipeline.clock.now();
+            for (draft, tickets) in met {
+                done.extend(tickets);
+                if let Some(id) = &draft.id {
+                    self.joiner().settled(&project, id, draft.has_output(), now);
+                }
+            }
+        }
         if !done.is_empty() {
             self.parking.release(done).await?;
         }
         match failed {
             None => Ok(()),
-            Some(AcceptError::Overloaded(message)) => Err(StoreError::new(StoreErrorKind::Overloaded, message)),
+            Some(AcceptError::Overloaded(message) | AcceptError::RateLimited(message)) => {
+                Err(StoreError::new(StoreErrorKind::Overloaded, message))
+            }
             Some(AcceptError::Store(error)) => Err(error),
         }
     }

@@ -54,7 +54,7 @@ fn overview_view(simulated: bool) -> Overview {
             population: 1_000,
             judged: 100,
             coverage: 0.98,
-            cost: NanoUsd(1_000_000_000),
+            cost: Some(NanoUsd(1_000_000_000)),
         }),
         previous: Some(rate),
         reference: judge(),

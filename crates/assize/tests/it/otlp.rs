@@ -365,7 +365,7 @@ async fn a_project_that_sends_too_much_is_slowed_and_no_other() {
         assert!(taken < 100, "there is no limit");
     };
     refused.retry_after();
-    assert_eq!(refused.error(503).0, "overloaded");
+    assert_eq!(refused.error(503).0, "rate_limited");
     let spans = loop {
         let answer = post(&server, "/v1/traces", &traces(vec![call(8, u8::try_from(taken).unwrap(), "a")])).await;
         if answer.status.as_u16() != 200 {

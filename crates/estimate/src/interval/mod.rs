@@ -33,6 +33,8 @@ pub enum IntervalKind {
     Census,
     /// Normal limits; see [`normal()`].
     Normal,
+    /// Everything that was drawn had to be drawn, and there is more that could have been: the limits give that part the scores 0 and 1.
+    Unseen,
     /// Wilson's limits, for small counts; see [`wilson()`].
     Wilson,
 }
@@ -42,6 +44,7 @@ impl IntervalKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Census => "census",
+            Self::Unseen => "unseen",
             Self::Normal => "normal",
             Self::Wilson => "wilson",
         }

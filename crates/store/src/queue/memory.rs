@@ -103,10 +103,10 @@ impl Inner {
                     }
                 }
             }
-            Settlement::Retry { receipt, not_before, .. } => {
+            Settlement::Retry { receipt, not_before, tried, .. } => {
                 if let Some(pending) = self.held(receipt) {
                     pending.state = State::Delayed(not_before);
-                    pending.retries = pending.retries.saturating_add(1);
+                    pending.retries = pending.retries.saturating_add(u32::from(tried));
                 }
             }
             Settlement::Dead { receipt, reason } => {

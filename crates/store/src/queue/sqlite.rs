@@ -264,13 +264,13 @@ fn settle(connection: &Connection, settlements: &[Settlement]) -> rusqlite::Resu
                     connection.prepare_cached(sql)?.execute([at])?;
                 }
             }
-            Settlement::Retry { receipt, not_before, reason } => {
+            Settlement::Retry { receipt, not_before, reason, tried } => {
                 connection
                     .prepare_cached(
-                        "UPDATE pending SET due = ?3, leased = 0, retries = retries + 1, code = ?4, message = ?5
+                        "UPDATE pending SET due = ?3, leased = 0, retries = retries + ?6, code = ?4, message = ?5
                          WHERE position = ?1 AND delivery = ?2 AND leased = 1",
                     )?
-                    .execute((position(receipt.offset), receipt.delivery, not_before.0, &reason.code, &reason.message))?;
+                    .execute((position(receipt.offset), receipt.delivery, not_before.0, &reason.code, &reason.message, tried))?;
             }
             Settlement::Dead { receipt, reason } => {
                 let kept = connection

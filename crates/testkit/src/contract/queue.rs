@@ -114,7 +114,7 @@ async fn a_lease_is_exclusive_and_expires(opener: &dyn Opener<dyn Queue>) {
     // The first receipt is void now, whatever is asked with it.
     for void in [
         Settlement::Done(first),
-        Settlement::Retry { receipt: first, not_before: MORNING, reason: reason() },
+        Settlement::Retry { receipt: first, not_before: MORNING, reason: reason(), tried: true },
         Settlement::Dead { receipt: first, reason: reason() },
     ] {
         settle(&*queue, void).await;
@@ -138,7 +138,7 @@ async fn leases_stop_at_the_bound_and_come_oldest_first(opener: &dyn Opener<dyn 
     let first = queue.lease(2, Offset(3), MORNING, LEASE).await.expect("leased");
     assert_eq!(offsets(&first), [1, 2]);
     assert_eq!(offsets(&queue.lease(10, Offset(3), MORNING, LEASE).await.expect("leased")), [3]);
-    settle(&*queue, Settlement::Retry { receipt: first[0].receipt, not_before: after(10), reason: reason() }).await;
+    settle(&*queue, Settlement::Retry { receipt: first[0].receipt, not_before: after(10), reason: reason(), tried: true }).await;
     // The retried item is older than those that were never leased: it comes first, once its time has come.
     assert_eq!(offsets(&queue.lease(1, ALL, after(9), LEASE).await.expect("leased")), [4]);
     assert_eq!(offsets(&queue.lease(2, ALL, after(10), LEASE).await.expect("leased")), [1, 5]);
@@ -152,7 +152,7 @@ async fn settlements_end_leases(opener: &dyn Opener<dyn Queue>) {
     let receipts: Vec<Receipt> = lease(&*queue, MORNING).await.iter().map(|item| item.receipt).collect();
     let settlements = vec![
         Settlement::Done(receipts[0]),
-        Settlement::Retry { receipt: receipts[1], not_before: after(30), reason: reason() },
+        Settlement::Retry { receipt: receipts[1], not_before: after(30), reason: reason(), tried: true },
         Settlement::Dead { receipt: receipts[2], reason: reason() },
     ];
     queue.settle(settlements.clone()).await.expect("settled");
@@ -251,7 +251,7 @@ async fn everything_survives_a_restart(opener: &dyn Opener<dyn Queue>) {
     queue.folded(Offset(5)).await.expect("folded");
     let leased = queue.lease(3, ALL, MORNING, LEASE).await.expect("leased");
     settle(&*queue, Settlement::Done(leased[0].receipt)).await;
-    settle(&*queue, Settlement::Retry { receipt: leased[1].receipt, not_before: after(10), reason: reason() }).await;
+    settle(&*queue, Settlement::Retry { receipt: leased[1].receipt, not_before: after(10), reason: reason(), tried: true }).await;
     let before = depth(&*queue, after(5)).await;
     assert_eq!(before, Depth { ready: 1, delayed: 1, leased: 1, dead: 0, oldest: Some(MORNING) });
     drop(queue);

@@ -13,7 +13,7 @@ use super::{Viewer, page_of_error};
 use crate::api::Server;
 use crate::api::spend::total;
 use crate::pipeline::panel::Panel;
-use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, population, report};
+use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, known_cost, population, report};
 use crate::ui::chart::line::Point;
 use crate::ui::format::Rate;
 use crate::ui::overview::{self, EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
@@ -126,7 +126,7 @@ fn estimate_view(group: &GroupEstimate) -> Option<EstimateView> {
         population: group.sums.population,
         judged: group.sums.judged,
         coverage: estimate.coverage,
-        cost: group.sums.cost,
+        cost: known_cost(&group.sums),
     })
 }
 

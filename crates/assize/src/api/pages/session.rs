@@ -5,7 +5,7 @@ use std::sync::Arc;
 use assize_core::control::Scope;
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -36,7 +36,8 @@ pub async fn form(State(server): State<Arc<Server>>, Query(params): Query<FormPa
     let now = server.clock().now();
     let holder = params.session.as_deref().and_then(|session| holder_of_session(&server.access, session, now));
     match (holder, params.session.is_some()) {
-        (Some(who), _) => welcome(&server, &who.key_id, &params.next),
+        // The browser's session ends when the link's does.
+        (Some(_), _) => welcome(&params.session.unwrap_or_default(), &params.next),
         (None, true) => refuse(&params.next, "This link does not sign in any more: use the key."),
         (None, false) => login::render(&Login { next: params.next, error: None }).into_response(),
     }
@@ -45,20 +46,22 @@ pub async fn form(State(server): State<Arc<Server>>, Query(params): Query<FormPa
 /// Signs in with an admin key.
 pub async fn sign_in(State(server): State<Arc<Server>>, Form(credentials): Form<Credentials>) -> Response {
     match server.access.authenticate(credentials.key.trim()) {
-        Some(who) if who.may(Scope::Admin) => welcome(&server, &who.key_id, &credentials.next),
+        Some(who) if who.may(Scope::Admin) => {
+            let session = new_session(&server.access, &who.key_id, server.clock().now(), SESSION_LASTS);
+            welcome(&session, &credentials.next)
+        }
         Some(_) => refuse(&credentials.next, "This key has no admin scope."),
         None => refuse(&credentials.next, "This key is not known, or was revoked."),
     }
 }
 
 /// Ends the session of this browser.
-pub async fn sign_out(_: HeaderMap) -> Response {
+pub async fn sign_out() -> Response {
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(login::PATH)).into_response()
 }
 
-fn welcome(server: &Server, key_id: &str, next: &str) -> Response {
-    let session = new_session(&server.access, key_id, server.clock().now(), SESSION_LASTS);
+fn welcome(session: &str, next: &str) -> Response {
     let cookie = format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", SESSION_LASTS.as_secs());
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(link::local(next))).into_response()
 }

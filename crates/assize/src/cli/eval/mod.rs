@@ -214,7 +214,7 @@ async fn feed(
     while let Some(batch) = input.next_batch().await? {
         let items = recording.new_ones(batch.bytes, batch.items);
         let receipt = accept(pipeline, who, items).await.map_err(|error| match error {
-            AcceptError::Overloaded(message) => message,
+            AcceptError::Overloaded(message) | AcceptError::RateLimited(message) => message,
             AcceptError::Store(error) => error.message,
         })?;
         recording.received(&receipt);

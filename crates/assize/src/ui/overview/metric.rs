@@ -26,8 +26,8 @@ pub struct EstimateView {
     pub judged: u64,
     /// Share of what was drawn that was judged, in [0, 1].
     pub coverage: f64,
-    /// What the verdicts cost.
-    pub cost: NanoUsd,
+    /// What the verdicts cost; `None` where no price is known.
+    pub cost: Option<NanoUsd>,
 }
 
 /// The rate of one value of a dimension.
@@ -136,7 +136,7 @@ fn basis(panel: &MetricPanel, estimate: &EstimateView) -> Markup {
                 }
                 dd { (short_percent(estimate.coverage)) span.muted { " of the drawn" } }
             }
-            div { dt { "Cost" } dd { (format::money(estimate.cost)) } }
+            div { dt { "Cost" } dd { (format::money_or_unknown(estimate.cost)) } }
             div {
                 dt { "Judge" }
                 dd {
