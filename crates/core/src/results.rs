@@ -308,6 +308,8 @@ pub struct Spend {
 /// What scoring has recorded of an interaction.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recorded {
+    /// When the row on record was accepted; `None` where there is none, or where rows are not kept.
+    pub accepted_at: Option<Timestamp>,
     /// Metrics whose outcome was decided in `score` (not at accept).
     pub closed: Vec<MetricName>,
     /// Verdicts of called tiers.

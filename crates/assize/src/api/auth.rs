@@ -8,7 +8,7 @@ use assize_core::control::Scope;
 use assize_core::{ProjectName, Timestamp};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -103,12 +103,29 @@ pub fn holder_of_session(access: &Access, session: &str, now: Timestamp) -> Opti
     if genuine && lasts { access.holder_of(key_id) } else { None }
 }
 
+/// A browser's session changes things from our own pages only: another page of the same host may not borrow it.
+fn own_page(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    if method.is_safe() || headers.contains_key(header::AUTHORIZATION) {
+        return Ok(());
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    match (origin, text(header::HOST)) {
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Ok(()),
+        _ => {
+            let message = "a session of the dashboard changes nothing from elsewhere: send the key in the Authorization header";
+            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message))
+        }
+    }
+}
+
 macro_rules! extract {
     ($type:ident, $scope:expr) => {
         impl FromRequestParts<Arc<Server>> for $type {
             type Rejection = ApiError;
             async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, ApiError> {
-                let who = authorize(&server.access, &parts.headers, $scope, server.clock().now());
+                let who = authorize(&server.access, &parts.headers, $scope, server.clock().now())
+                    .and_then(|who| own_page(&parts.method, &parts.headers).map(|()| who));
                 who.map(Self).inspect_err(|error| server.pipeline.counters.refuse(error.code))
             }
         }
@@ -121,6 +138,24 @@ extract!(Admin, Scope::Admin);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_is_not_borrowed_by_other_pages() {
+        let from = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, axum::http::HeaderValue::from_static("127.0.0.1:4318"));
+            origin.map(|origin| headers.insert(header::ORIGIN, axum::http::HeaderValue::from_static(origin)));
+            headers
+        };
+        assert!(own_page(&Method::POST, &from(Some("http://127.0.0.1:4318"))).is_ok());
+        assert!(own_page(&Method::GET, &from(None)).is_ok());
+        for elsewhere in [None, Some("http://127.0.0.1:8080"), Some("null")] {
+            assert!(own_page(&Method::POST, &from(elsewhere)).is_err(), "{elsewhere:?}");
+        }
+        let mut with_key = from(Some("http://elsewhere"));
+        with_key.insert(header::AUTHORIZATION, axum::http::HeaderValue::from_static("Bearer k"));
+        assert!(own_page(&Method::POST, &with_key).is_ok());
+    }
 
     #[test]
     fn keys_are_found_in_every_form() {

@@ -53,7 +53,7 @@ impl From<Receipt> for ReceiptBody {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the JSON that `ingest::json` reads")]
 pub struct InteractionBody {
-    /// Unique within the project, 1 to 256 bytes; one is made where there is none. The same id within 7 days is a duplicate.
+    /// Unique within the project, 1 to 256 bytes; one is made where there is none. The same id within 7 days is a duplicate; later it is taken, and changes nothing of what is on record.
     id: Option<String>,
     /// The key's own project where not given.
     project: Option<String>,

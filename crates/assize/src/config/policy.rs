@@ -97,6 +97,25 @@ fn unique(list: &str, names: impl Iterator<Item = impl AsRef<str>>) -> Result<()
     Ok(())
 }
 
+/// What a metric's own sampling says must mean something.
+fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String> {
+    let is_free = |entry: &CascadeEntry| match entry {
+        CascadeEntry::BuiltinRules(_) => true,
+        CascadeEntry::Judge(name) => settings.judge.iter().any(|judge| &judge.name == name && provider_of(judge).is_none()),
+    };
+    let Some(sampling) = &metric.sampling else { return Ok(()) };
+    if sampling.reserve > 0.0 {
+        return Err("`sampling.reserve` counts for a whole project only: set it under [sampling]".to_owned());
+    }
+    let mut conditions = sampling.smart.iter().map(|rule| &rule.when).chain(&sampling.only);
+    if conditions.any(|condition| condition.free_score.is_some()) && !metric.cascade.iter().any(is_free) {
+        return Err(
+            "`sampling` looks at `free_score`, but no judge of the cascade is free: add rules, or another condition".to_owned()
+        );
+    }
+    Ok(())
+}
+
 fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
         JudgeKind::Rules(_) => None,
@@ -112,8 +131,12 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
     if metric.cascade.is_empty() {
         return Err(wrong("`cascade` is empty: name the judges from cheap to dear, the reference judge last".to_owned()));
     }
+    check_sampling(metric, settings).map_err(wrong)?;
     let mut chats = Vec::new();
-    for entry in &metric.cascade {
+    for (at, entry) in metric.cascade.iter().enumerate() {
+        if metric.cascade[..at].contains(entry) {
+            return Err(wrong(format!("`cascade` names {:?} twice", String::from(entry.clone()))));
+        }
         match entry {
             CascadeEntry::BuiltinRules(name) => {
                 if metrics::builtin(name.as_str()).is_none_or(|builtin| builtin.rules().is_none()) {

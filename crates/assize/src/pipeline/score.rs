@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::queue::{Leased, Settlement};
-use assize_core::results::Recorded;
 use assize_core::{
     Accepted, Decision, DecisionState, Interaction, JudgeVersion, MetricName, Outcome, Reason, Scored, StoreError, Verdict,
 };
@@ -56,7 +55,11 @@ const IDLE: Duration = Duration::from_millis(250);
 /// Scores one leased item: every metric that drew it and has no outcome yet. Everything is on record before the lease ends.
 pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError> {
     let row = Arc::new(leased.entry.row);
-    let recorded = if leased.receipt.delivery > 1 { pipeline.recorder.recorded(row.key).await? } else { Recorded::default() };
+    let recorded = pipeline.recorder.recorded(row.key).await?;
+    if recorded.accepted_at.is_some_and(|at| at != row.accepted_at) {
+        // An id that came again after the queue had forgotten it: the first record stays, and nobody is paid for a second.
+        return pipeline.queue.settle(vec![Settlement::Done(leased.receipt)]).await;
+    }
     let open = row.decisions.iter().filter(|d| d.state == DecisionState::Drawn && !recorded.closed.contains(&d.metric));
     let panel = pipeline.panels.of(&row.policy).await?;
     let subject = leased.entry.payload.as_deref().and_then(parse);

@@ -10,6 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::sqlite::{Database, Migration, OnFull, Shape, damaged, failure, row};
 
+/// Bytes of text after which a batch that is read ends.
+const READ_BYTES_MAX: usize = 32 << 20;
+
 const SHAPE: Shape = Shape {
     file: "queue.db",
     exclusive: true,
@@ -112,11 +115,15 @@ impl Queue for SqliteQueue {
             .read(move |connection| {
                 let mut statement = connection
                     .prepare_cached("SELECT position, row, payload FROM log WHERE position > ?1 ORDER BY position LIMIT ?2")?;
-                statement
-                    .query_map((position(after), i64::try_from(max).unwrap_or(i64::MAX)), |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                    })?
-                    .collect()
+                let mut found = statement.query((position(after), i64::try_from(max).unwrap_or(i64::MAX)))?;
+                let (mut rows, mut bytes) = (Vec::new(), 0);
+                // Texts may be large: a batch is bounded by what it weighs as well.
+                while let Some(row) = found.next()?.filter(|_| bytes < READ_BYTES_MAX) {
+                    let payload: Option<Vec<u8>> = row.get(2)?;
+                    bytes += payload.as_ref().map_or(0, Vec::len);
+                    rows.push((row.get(0)?, row.get(1)?, payload));
+                }
+                Ok(rows)
             })
             .await?;
         rows.into_iter().map(|(position, row, payload)| Ok((offset(position), self.entry(position, &row, payload)?))).collect()

@@ -99,6 +99,8 @@ async fn repeating_changes_nothing(opener: &dyn Opener<dyn Results>) {
     assert_eq!(totals(&*results).await.population, 4);
     assert_eq!(outcomes(&*results).await.accepted, 4);
     assert_eq!(results.folded().await.expect("read"), Offset(6));
+    let recorded = results.recorded(rows[1].key).await.expect("read");
+    assert_eq!(recorded.accepted_at, Some(rows[1].accepted_at), "so that a late duplicate is known");
     assert_eq!(results.recorded(rows[1].key).await.expect("read").closed, [metric("refusal")]);
     assert!(results.recorded(rows[3].key).await.expect("read").closed.is_empty());
     assert!(results.recorded(rows[0].key).await.expect("read").closed.is_empty(), "decided at accept");

@@ -247,6 +247,6 @@ impl Recorder for Recording {
     async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError> {
         let inner = self.inner();
         let Some(open) = inner.open.get(&key) else { return Ok(Recorded::default()) };
-        Ok(Recorded { closed: open.closed.clone(), verdicts: open.verdicts.clone() })
+        Ok(Recorded { accepted_at: None, closed: open.closed.clone(), verdicts: open.verdicts.clone() })
     }
 }

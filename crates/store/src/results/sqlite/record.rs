@@ -13,7 +13,8 @@ use super::stored::{VERDICT_COLUMNS, call_statement, find, insert_call, insert_v
 pub(super) fn recorded(connection: &Connection, key: RowKey) -> Result<Recorded, Failure> {
     let mut statement = connection.prepare_cached("SELECT metric FROM outcome WHERE key = ?1 ORDER BY metric")?;
     let mut rows = statement.query([key.0])?;
-    let mut recorded = Recorded::default();
+    let accepted_at = find(connection, key)?.map(|(_, row)| row.accepted_at);
+    let mut recorded = Recorded { accepted_at, ..Recorded::default() };
     while let Some(row) = rows.next()? {
         recorded.closed.push(name(row, 0, MetricName::new)?);
     }
