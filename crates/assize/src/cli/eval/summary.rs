@@ -51,6 +51,9 @@ pub struct Failure {
     pub count: u64,
     /// The first message of its kind.
     pub example: String,
+    /// Whether all of its kind said the same.
+    #[serde(skip)]
+    pub alike: bool,
 }
 
 impl Summary {

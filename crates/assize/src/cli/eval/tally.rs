@@ -120,8 +120,10 @@ impl Tally {
             Outcome::JudgeFailed => {
                 self.failed += 1;
                 let (code, message) = why.unwrap_or(("unknown", "no reason was given"));
-                let fresh = || Failure { count: 0, example: message.to_owned() };
-                metered.failures.entry(code.to_owned()).or_insert_with(fresh).count += 1;
+                let fresh = || Failure { count: 0, example: message.to_owned(), alike: true };
+                let failure = metered.failures.entry(code.to_owned()).or_insert_with(fresh);
+                failure.count += 1;
+                failure.alike &= failure.example == message;
             }
             _ => {}
         }
@@ -137,10 +139,12 @@ impl Tally {
         Some(format!("nothing could be judged ({code}): {}", failure.example))
     }
 
-    /// Whether every failure is of a kind that costs nothing and would hit every other item too.
+    /// Whether every failure is of a kind that costs nothing and would hit every other item too. Rejections that differ are the items'
+    /// own fault, such as too long a text.
     pub fn is_hopeless(&self) -> bool {
-        let mut codes = self.metrics.iter().flat_map(|metered| metered.failures.keys());
-        self.judged == 0 && self.failed > 0 && codes.all(|code| HOPELESS.contains(&code.as_str()))
+        let mut failures = self.metrics.iter().flat_map(|metered| &metered.failures);
+        let hopeless = |code: &str, failure: &Failure| HOPELESS.contains(&code) && (failure.alike || code != "rejected");
+        self.judged == 0 && self.failed > 0 && failures.all(|(code, failure)| hopeless(code, failure))
     }
 
     /// Whether to go on would be in vain.
