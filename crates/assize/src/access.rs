@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use assize_core::control::{Control, Project, Scope, StoredKey};
 use assize_core::{ProjectName, StoreError, Timestamp};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::ingest::ItemError;
 use crate::secrets::RootSecret;
@@ -63,7 +63,7 @@ pub struct Directory {
 
 #[derive(Default)]
 struct State {
-    projects: HashMap<ProjectName, Arc<DefaultDirectRateLimiter>>,
+    projects: HashMap<ProjectName, Arc<Allowance>>,
     keys: HashMap<[u8; 32], StoredKey>,
 }
 
@@ -73,16 +73,9 @@ impl Directory {
     }
 
     fn admits(&self, project: &ProjectName, items: usize) -> bool {
-        if self.items_per_second_max.is_none() {
-            return true;
-        }
-        let limiter = self.read().projects.get(project).cloned();
-        let Some(items) = u32::try_from(items).ok().and_then(NonZeroU32::new) else { return true };
-        limiter.is_none_or(|limiter| match limiter.check_n(items) {
-            Ok(decision) => decision.is_ok(),
-            // More than a whole second's worth at once: take the burst if the second is unused, else no batch of the size ever passes.
-            Err(_) => self.items_per_second_max.is_none_or(|whole| matches!(limiter.check_n(whole), Ok(Ok(())))),
-        })
+        let Some(per_second) = self.items_per_second_max else { return true };
+        let allowance = self.read().projects.get(project).cloned();
+        allowance.is_none_or(|allowance| allowance.take(items, per_second, Instant::now()))
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -91,6 +84,23 @@ impl Directory {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a project may still send. A batch passes while anything is left, whatever its size, and what it takes beyond is owed: no size
+/// of batch is shut out, and none sends more in the long run.
+#[derive(Default)]
+struct Allowance(Mutex<Option<(f64, Instant)>>);
+
+impl Allowance {
+    fn take(&self, items: usize, per_second: NonZeroU32, now: Instant) -> bool {
+        let rate = f64::from(per_second.get());
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, at) = state.unwrap_or((rate, now));
+        let left = (left + now.saturating_duration_since(at).as_secs_f64() * rate).min(rate);
+        let passes = items == 0 || left > 0.0;
+        *state = Some((if passes { left - items as f64 } else { left }, now));
+        passes
     }
 }
 
@@ -130,10 +140,9 @@ impl Access {
     async fn reload(&self) -> Result<(), StoreError> {
         let projects = self.control.projects().await?;
         let keys = self.control.keys().await?;
-        let quota = Quota::per_second(self.directory.items_per_second_max.unwrap_or(NonZeroU32::MAX));
         let mut state = self.directory.write();
         for project in projects {
-            state.projects.entry(project.name).or_insert_with(|| Arc::new(RateLimiter::direct(quota)));
+            state.projects.entry(project.name).or_default();
         }
         state.keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(|key| (key.hash, key)).collect();
         Ok(())
@@ -242,5 +251,26 @@ impl Access {
         let revoked = self.control.revoke_key(id, now).await?;
         self.reload().await?;
         Ok(revoked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_a_large_batch_takes_is_owed() {
+        let (allowance, rate, start) = (Allowance::default(), NonZeroU32::new(10).unwrap(), Instant::now());
+        let mut sent = 0;
+        // 1,000 items are offered five times a second for 1,000 seconds.
+        for step in 0..5_000 {
+            if allowance.take(1_000, rate, start + Duration::from_millis(200 * step)) {
+                sent += 1_000;
+            }
+        }
+        assert!((10_000..=11_010).contains(&sent), "{sent} items in 1,000 s at 10/s");
+        assert!(allowance.take(0, rate, start), "nothing costs nothing");
     }
 }

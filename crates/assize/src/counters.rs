@@ -109,9 +109,9 @@ impl Counters {
         self.orphaned_content.inc_by(events as u64);
     }
 
-    pub fn score(&self, scored: &[Scored]) {
+    pub fn score(&self, scored: &Scored) {
         self.changes.fetch_add(1, Ordering::Relaxed);
-        for outcome in scored.iter().filter_map(|one| one.outcome) {
+        if let Some(outcome) = scored.outcome {
             self.outcomes.get_or_create(&Code { code: outcome.as_str() }).inc();
         }
     }

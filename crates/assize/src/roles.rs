@@ -101,6 +101,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         deliveries_max: settings.score.deliveries_max.max(1),
         age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
         lease: Limits::lease_for(&spec.providers, tiers),
+        log_failures: true,
         requeue_first: Duration::from_secs(2),
     };
     let ids = IdSource::new(random_prefix()?);
@@ -176,6 +177,11 @@ async fn first_key(access: &Access, given: Option<String>, clock: &dyn Clock) ->
         None if access.has_keys() => return Ok(None),
         None => {}
         Some(key) => match access.state_of(key).await.map_err(text)? {
+            KeyState::Unknown if access.has_keys() => {
+                tracing::warn!(
+                    "ASSIZE_BOOTSTRAP_KEY is new and is added; the keys before it stay in force until they are revoked"
+                );
+            }
             KeyState::Unknown => {}
             KeyState::InForce => return Ok(None),
             KeyState::Revoked => {

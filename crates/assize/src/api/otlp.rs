@@ -44,7 +44,14 @@ impl Encoding {
             Self::Protobuf => {
                 (status, [(header::CONTENT_TYPE, "application/x-protobuf")], message.encode_to_vec()).into_response()
             }
-            Self::Json => (status, axum::Json(message)).into_response(),
+            Self::Json => {
+                let mut json = serde_json::to_value(message).unwrap_or_default();
+                // A field that is not set is left out.
+                if let Some(fields) = json.as_object_mut() {
+                    fields.retain(|_, value| !value.is_null());
+                }
+                (status, axum::Json(json)).into_response()
+            }
         }
     }
 }

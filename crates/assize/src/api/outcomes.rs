@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use assize_core::Timestamp;
 use assize_core::results::Outcomes;
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Server;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
-use super::params::{Params, range};
+use super::params::{Params, range, whole_hours};
 
 /// Which outcomes.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,6 +29,9 @@ pub struct OutcomeParams {
 /// Outcomes of a range. For each metric the counts add up to `accepted`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OutcomesBody {
+    /// The range, widened to whole hours.
+    pub from: String,
+    pub to: String,
     /// Accepted interactions.
     pub accepted: u64,
     pub outcomes: Vec<OutcomeView>,
@@ -54,17 +58,18 @@ pub async fn list(
 ) -> Result<Json<OutcomesBody>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
     let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
-    Ok(Json(server.results.outcomes(&project, from, to).await?.into()))
+    let (from, to) = whole_hours(from, to);
+    Ok(Json(OutcomesBody::new(server.results.outcomes(&project, from, to).await?, from, to)))
 }
 
-impl From<Outcomes> for OutcomesBody {
-    fn from(outcomes: Outcomes) -> Self {
+impl OutcomesBody {
+    fn new(outcomes: Outcomes, from: Timestamp, to: Timestamp) -> Self {
         let counts = outcomes.counts.into_iter().map(|count| OutcomeView {
             metric: count.metric.to_string(),
             outcome: count.outcome.map_or("pending", |outcome| outcome.as_str()).to_owned(),
             reason: Some(count.reason).filter(|reason| !reason.is_empty()),
             count: count.count,
         });
-        Self { accepted: outcomes.accepted, outcomes: counts.collect() }
+        Self { from: from.to_rfc3339(), to: to.to_rfc3339(), accepted: outcomes.accepted, outcomes: counts.collect() }
     }
 }

@@ -57,6 +57,12 @@ pub fn range(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Ti
     Ok((from, to))
 }
 
+/// The range widened to whole hours, for what is counted by the hour.
+pub fn whole_hours(from: Timestamp, to: Timestamp) -> (Timestamp, Timestamp) {
+    let up = Timestamp(to.0.saturating_add(3_599_999)).hour().start();
+    (from.hour().start(), up)
+}
+
 /// A metric's name.
 pub fn metric(text: &str) -> Result<MetricName, ApiError> {
     MetricName::new(text).map_err(|error| invalid("metric", error))

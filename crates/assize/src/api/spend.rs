@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Server;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
-use super::params::{Params, invalid, range};
+use super::params::{Params, invalid, range, whole_hours};
 
 /// Which spend.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,6 +31,9 @@ pub struct SpendParams {
 /// Spend by group, and its total.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SpendBody {
+    /// The range, widened to whole hours; calls count when they ended.
+    pub from: String,
+    pub to: String,
     pub groups: Vec<SpendView>,
     pub total: SpendView,
 }
@@ -76,6 +79,7 @@ pub async fn list(
 ) -> Result<Json<SpendBody>, ApiError> {
     let project = reader.project(params.project.as_deref())?;
     let (from, to) = range(params.from.as_deref(), params.to.as_deref(), server.clock().now())?;
+    let (from, to) = whole_hours(from, to);
     let by = match params.group_by.as_deref() {
         None | Some("") => SpendBy::Total,
         Some("metric") => SpendBy::Metric,
@@ -88,7 +92,12 @@ pub async fn list(
     let groups = server.results.spend(&project, from, to, by).await?;
     let total = total(groups.values());
     let groups = groups.iter().map(|(key, spend)| SpendView::new(key.clone(), spend));
-    Ok(Json(SpendBody { groups: groups.collect(), total: SpendView::new("total".to_owned(), &total) }))
+    Ok(Json(SpendBody {
+        from: from.to_rfc3339(),
+        to: to.to_rfc3339(),
+        groups: groups.collect(),
+        total: SpendView::new("total".to_owned(), &total),
+    }))
 }
 
 /// The sum of groups.

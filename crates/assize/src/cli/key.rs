@@ -27,7 +27,7 @@ enum KeyCommand {
     Create {
         #[command(flatten)]
         remote: Remote,
-        /// What it allows: ingest, read, admin (repeatable); ingest and read where not given
+        /// What it allows: ingest and read within the project, admin everything in every project (repeatable); ingest and read where not given
         #[arg(long = "scope", value_name = "SCOPE", value_parser = ["ingest", "read", "admin"])]
         scopes: Vec<String>,
         /// A note on what it is for

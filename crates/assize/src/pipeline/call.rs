@@ -28,6 +28,14 @@ pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interact
             Ok(_slot) => seat.judge.attempt(interaction).await,
         };
         seat.gate.observe(result.as_ref().err());
+        if let Err(failure) = &result
+            && pipeline.limits.log_failures
+            && seat.gate.should_say(failure.kind)
+        {
+            // The failure's own words may quote what was judged; they are on record with the item.
+            let provider = seat.judge.provider();
+            tracing::warn!(%provider, judge = %seat.name, failure = failure.kind.code(), "calls fail; `assize why` says more of an item");
+        }
         let record = record(pipeline, seat, &result);
         let wait = backoff(&record, attempt, result.as_ref().err());
         pipeline.counters.call(&record);

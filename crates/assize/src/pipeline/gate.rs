@@ -1,5 +1,6 @@
 //! A provider's gate: how many calls at once, and when nobody calls.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +21,15 @@ struct GateState {
     recent: u16,
     answers: u32,
     paused_until: Option<Instant>,
+    /// When each kind of failure was last said in the log.
+    said: HashMap<CallFailureKind, Instant>,
 }
 
 /// An item whose turn does not come within this time goes back to the queue rather than outlive its lease.
 pub const SLOT_WAIT_MAX: Duration = Duration::from_secs(60);
 /// A longer wait than this is spent in the queue.
 pub const WAIT_IN_HAND_MAX: Duration = Duration::from_secs(5);
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// No provider's word makes us wait longer than this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
@@ -58,6 +62,17 @@ impl Gate {
                 state.paused_until = state.paused_until.max(Some(Instant::now() + wait));
             }
         }
+    }
+
+    /// Whether a failure of this kind should be said in the log: once a minute is enough.
+    pub fn should_say(&self, kind: CallFailureKind) -> bool {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = state.said.get(&kind).is_none_or(|last| now.duration_since(*last) >= SAY_EVERY);
+        if due {
+            state.said.insert(kind, now);
+        }
+        due
     }
 
     /// Attempts per item before it goes back to the queue.

@@ -9,7 +9,7 @@ use assize_core::{
     Accepted, Decision, DecisionState, Interaction, JudgeVersion, MetricName, Outcome, Reason, Scored, StoreError, Verdict,
 };
 use assize_judge::spec::ProviderSpec;
-use futures::future::join_all;
+use futures::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ pub struct Limits {
     pub age_max: Duration,
     /// Longer than any item stays in hand.
     pub lease: Duration,
+    /// Whether failed calls are said in the log; `eval` tells of them at its end.
+    pub log_failures: bool,
     /// How long an item waits in the queue the first time, where its judge did not say; four times as long each time after.
     pub requeue_first: Duration,
 }
@@ -64,14 +66,17 @@ pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError
     let panel = pipeline.panels.of(&row.policy).await?;
     let subject = leased.entry.payload.as_deref().and_then(parse);
     let case = Case { row: &row, panel, subject, retries: leased.retries, verdicts: &recorded.verdicts };
-    let judged = join_all(open.map(|decision| judge(pipeline, &case, decision))).await;
+    // Each metric is on record as soon as it is decided, so that a slow one costs the others nothing at a crash.
+    let judged = try_join_all(open.map(async |decision| {
+        let one = judge(pipeline, &case, decision).await;
+        pipeline.recorder.record(std::slice::from_ref(&one.scored)).await.map(|()| one)
+    }))
+    .await?;
     let wait = judged.iter().filter_map(|one| one.try_again).max();
     let tried = judged.iter().any(|one| one.try_again.is_some() && !one.scored.calls.is_empty());
     let failed =
         judged.iter().find(|one| one.scored.outcome == Some(Outcome::JudgeFailed)).and_then(|one| one.scored.reason.clone());
-    let scored: Vec<Scored> = judged.into_iter().map(|one| one.scored).collect();
-    pipeline.recorder.record(&scored).await?;
-    pipeline.counters.score(&scored);
+    judged.iter().for_each(|one| pipeline.counters.score(&one.scored));
     let receipt = leased.receipt;
     let settlement = match (wait, failed) {
         (None, None) => Settlement::Done(receipt),

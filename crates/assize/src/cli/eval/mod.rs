@@ -143,6 +143,7 @@ impl Eval {
                 &spec.providers,
                 panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1),
             ),
+            log_failures: false,
             requeue_first: Duration::from_secs(1),
         };
         let pipeline = Arc::new(Pipeline::new(
