@@ -290,7 +290,7 @@ fn verdict(score: f64, reason: &str) -> Verdict {
         confidence: Some(0.93),
         reason: reason.into(),
         model: Some("gpt-4o-2024-05-13".into()),
-        usage: Some(TokenUsage { input: 912, output: 47, cached_input: 300 }),
+        usage: Some(TokenUsage { input: 912, output: 47, cached_input: 300, ..TokenUsage::default() }),
         cost: Some(NanoUsd(5_265_000)),
         latency_ms: 1_240,
         simulated: false,
@@ -310,7 +310,7 @@ fn metric_record(name: &str, outcome: Option<Outcome>, score: Option<f64>, free:
         model: "gpt-4o-2024-05-13".into(),
         status: CallStatus::Answered,
         error: None,
-        usage: Some(TokenUsage { input: 912, output: 47, cached_input: 300 }),
+        usage: Some(TokenUsage { input: 912, output: 47, cached_input: 300, ..TokenUsage::default() }),
         cost: Some(NanoUsd(5_265_000)),
         latency_ms: 1_240,
         at: Timestamp(NOW.0 - 80_000),
@@ -373,7 +373,7 @@ fn record(id: &str, model: &str, question: &str, answer: &str, metrics: Vec<Metr
         context: vec![],
         reference: None,
         tags: [("team".to_owned(), "billing".to_owned())].into(),
-        usage: Some(TokenUsage { input: 1_844, output: 212, cached_input: 0 }),
+        usage: Some(TokenUsage { input: 1_844, output: 212, cached_input: 0, ..TokenUsage::default() }),
         flags: Flags::default(),
     };
     InteractionRecord {

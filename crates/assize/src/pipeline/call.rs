@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use assize_core::judge::CallFailure;
+use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{CallRecord, CallStatus, Interaction, Verdict};
 use tokio::time::sleep;
 
 use super::Pipeline;
 use super::gate::{RETRY_AFTER_MAX, WAIT_IN_HAND_MAX};
-use super::panel::CalledSeat;
+use super::seat::CalledSeat;
 
 /// How the attempts for one judge and one interaction ended.
 pub struct Called {
@@ -25,7 +25,12 @@ pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interact
     for attempt in 1.. {
         let result = match seat.gate.turn().await {
             Err(failure) => return Called { result: Err(failure), calls },
-            Ok(_slot) => seat.judge.attempt(interaction).await,
+            Ok(_slot) => seat
+                .judge
+                .attempt(interaction, &[seat.question])
+                .await
+                .pop()
+                .unwrap_or_else(|| Err(CallFailure::new(CallFailureKind::InvalidAnswer, "the judge gave no result"))),
         };
         seat.gate.observe(result.as_ref().err());
         if let Err(failure) = &result

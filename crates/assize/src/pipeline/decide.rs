@@ -8,7 +8,8 @@ use assize_core::{
     TierScore, Timestamp, inclusion,
 };
 
-use super::panel::{Panel, Seats};
+use super::panel::Panel;
+use super::seat::Seats;
 
 /// The variable by which OpenTelemetry's instrumentations are told to send text.
 pub const CAPTURE_CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";

@@ -2,12 +2,14 @@
 
 pub mod accept;
 pub mod call;
+pub mod clients;
 pub mod decide;
 pub mod fold;
 pub mod gate;
 pub mod panel;
 pub mod report;
 pub mod score;
+pub mod seat;
 pub mod waiting;
 
 use std::sync::Arc;

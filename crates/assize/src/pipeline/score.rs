@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::Pipeline;
 use super::call::call;
 use super::gate::{RETRY_AFTER_MAX, SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
-use super::panel::{Panel, Seats};
+use super::panel::Panel;
+use super::seat::Seats;
 
 /// How drawn items are worked on.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +143,7 @@ async fn judge(pipeline: &Pipeline, case: &Case<'_>, decision: &Decision) -> Jud
     let mut failure = None;
     let mut only_waited = false;
     for seat in &seats.called {
-        if let Some(verdict) = case.verdict(&decision.metric, seat.judge.version()) {
+        if let Some(verdict) = case.verdict(&decision.metric, &seat.version) {
             scored.verdicts.push(verdict.clone());
             failure = None;
             continue;

@@ -101,7 +101,7 @@ fn overview_view(simulated: bool) -> Overview {
 }
 
 fn metric_record(name: &str, outcome: Option<Outcome>, simulated: bool) -> MetricRecord {
-    let usage = Some(TokenUsage { input: 900, output: 50, cached_input: 10 });
+    let usage = Some(TokenUsage { input: 900, output: 50, cached_input: 10, ..TokenUsage::default() });
     MetricRecord {
         decision: Decision {
             metric: metric(name),

@@ -155,7 +155,12 @@ pub(super) fn calls(connection: &Connection, key: RowKey, metric: &MetricName) -
 fn read_usage(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<TokenUsage>> {
     let tokens = |column: usize| row.get::<_, Option<i64>>(first + column);
     let (Some(input), Some(cached_input), Some(output)) = (tokens(0)?, tokens(1)?, tokens(2)?) else { return Ok(None) };
-    Ok(Some(TokenUsage { input: input.unsigned_abs(), cached_input: cached_input.unsigned_abs(), output: output.unsigned_abs() }))
+    Ok(Some(TokenUsage {
+        input: input.unsigned_abs(),
+        cached_input: cached_input.unsigned_abs(),
+        output: output.unsigned_abs(),
+        ..TokenUsage::default()
+    }))
 }
 
 /// A name in `column`.
