@@ -6,7 +6,7 @@
 //! for the process behind it, as everywhere in this crate (Hajek).
 
 use crate::estimator::Point;
-use crate::interval::wilson;
+use crate::interval::{RESIDUALS_MIN, wilson};
 use crate::quantile::two_sided;
 use crate::{Estimand, EstimateError, Interval};
 
@@ -33,12 +33,13 @@ pub struct Drawn<T> {
     pub probability: f64,
 }
 
-/// One cell: items, sum of `w`, sum of `u`.
+/// One cell: items, sums of `w`, `u` and `u^2`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Cell {
     items: u64,
     w: f64,
     u: f64,
+    uu: f64,
 }
 
 /// Gold label against judge label, counted and weighted.
@@ -91,6 +92,15 @@ pub struct Quality {
     pub kappa: Option<Figure>,
     /// By label.
     pub labels: Vec<LabelQuality>,
+}
+
+impl Cell {
+    fn join(&mut self, other: &Self) {
+        self.items += other.items;
+        self.w += other.w;
+        self.u += other.u;
+        self.uu += other.uu;
+    }
 }
 
 impl Confusion {
@@ -163,6 +173,7 @@ impl Confusion {
         cell.items += 1;
         cell.w += w;
         cell.u += u;
+        cell.uu += u * u;
         Ok(())
     }
 
@@ -240,18 +251,18 @@ impl Confusion {
     fn share_of(&self, part: impl Fn(usize, usize) -> bool, hit: impl Fn(usize, usize) -> bool) -> Option<Point> {
         let (mut of, mut hits) = (Cell::default(), Cell::default());
         for (gold, judge, cell) in self.labelled().filter(|(gold, judge, _)| part(*gold, *judge)) {
-            of = Cell { items: of.items + cell.items, w: of.w + cell.w, u: of.u + cell.u };
+            of.join(&cell);
             if hit(gold, judge) {
-                hits = Cell { items: hits.items + cell.items, w: hits.w + cell.w, u: hits.u + cell.u };
+                hits.join(&cell);
             }
         }
         if of.items == 0 {
             return None;
         }
         let p = (hits.w / of.w).clamp(0.0, 1.0);
-        let squares = hits.u * (1.0 - p) * (1.0 - p) + (of.u - hits.u).max(0.0) * p * p;
+        let residuals = [(hits, 1.0 - p), (Cell { u: (of.u - hits.u).max(0.0), uu: (of.uu - hits.uu).max(0.0), ..of }, p)];
         let size = of.w * of.w;
-        Some(Point { value: p, variance: squares / size, spread: p * (1.0 - p), inverse_size: of.u / size, residuals: 0.0 })
+        Some(point(p, residuals.into_iter(), of.u / size, size))
     }
 
     /// `kappa = (p_o - p_e)/(1 - p_e)` (Cohen 1960), with the large-sample variance of Fleiss, Cohen, Everitt 1969 (Psychological
@@ -269,16 +280,14 @@ impl Confusion {
         let value = (observed - chance) / room;
         let mean = observed / room - 2.0 * chance * (1.0 - observed) / (room * room);
         let total: f64 = self.cells.iter().map(|cell| cell.w).sum();
-        let squares: f64 = self
-            .labelled()
-            .map(|(gold, judge, cell)| {
-                let equal = f64::from(u8::from(gold == judge));
-                let slope = equal / room - (1.0 - observed) * (gold_shares[judge] + judge_shares[gold]) / (room * room);
-                cell.u * (slope - mean) * (slope - mean)
-            })
-            .sum();
-        let variance = squares / (total * total);
-        let limits = wilson(&Point { variance: variance * room * room, ..*agreement }, z);
+        let slopes = self.labelled().map(|(gold, judge, cell)| {
+            let equal = f64::from(u8::from(gold == judge));
+            let slope = equal / room - (1.0 - observed) * (gold_shares[judge] + judge_shares[gold]) / (room * room);
+            (cell, (slope - mean) * room)
+        });
+        let scaled = point(observed, slopes, agreement.inverse_size, total * total);
+        let variance = scaled.variance / (room * room);
+        let limits = limits(&scaled, z);
         let of = |limit: f64| ((limit - chance) / room).clamp(-1.0, 1.0);
         Some(Figure { value, low: of(limits.low).min(value), high: of(limits.high).max(value), std_error: variance.sqrt() })
     }
@@ -298,9 +307,26 @@ fn binary(threshold: f64, scores: impl Iterator<Item = (f64, f64)>) -> Result<Ve
     scores.enumerate().map(label).collect()
 }
 
-/// A share with Wilson's limits.
+/// A share `p` whose residuals are those of the cells, the same within each: `v = u d^2`.
+fn point(p: f64, cells: impl Iterator<Item = (Cell, f64)>, inverse_size: f64, size: f64) -> Point {
+    let (squares, fourth) = cells.fold((0.0, 0.0), |(squares, fourth), (cell, d)| {
+        let square = d * d;
+        (squares + cell.u * square, fourth + cell.uu * square * square)
+    });
+    let residuals = if fourth > 0.0 { squares / fourth * squares } else { 0.0 };
+    Point { value: p, variance: squares / size, spread: p * (1.0 - p), inverse_size, residuals }
+}
+
+/// Wilson's limits, at the number of items that has the same variance; with fewer than [`RESIDUALS_MIN`] residuals behind it, at no more
+/// than the weights leave.
+fn limits(point: &Point, z: f64) -> Interval {
+    let by_variance = Point { inverse_size: 0.0, ..*point };
+    wilson(if point.residuals >= RESIDUALS_MIN { &by_variance } else { point }, z)
+}
+
+/// A share with its limits.
 fn figure(point: &Point, z: f64) -> Figure {
-    let Interval { low, high } = wilson(point, z);
+    let Interval { low, high } = limits(point, z);
     Figure { value: point.value, low, high, std_error: point.variance.sqrt() }
 }
 
@@ -308,7 +334,7 @@ fn figure(point: &Point, z: f64) -> Figure {
 /// Wilson's limits carry over.
 fn f1(share: &Point, z: f64) -> Figure {
     let of = |s: f64| 2.0 * s / (1.0 + s);
-    let Interval { low, high } = wilson(share, z);
+    let Interval { low, high } = limits(share, z);
     let slope = 2.0 / ((1.0 + share.value) * (1.0 + share.value));
     Figure { value: of(share.value), low: of(low), high: of(high), std_error: slope * share.variance.sqrt() }
 }

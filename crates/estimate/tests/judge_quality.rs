@@ -119,7 +119,7 @@ fn agreement_of_drawn_items() {
     }
     for (name, covered) in ["agreement", "kappa", "precision", "recall", "f1"].into_iter().zip(covered) {
         safe(&format!("drawn {name}"), covered);
-        assert!(share(covered) < 0.99, "not useless");
+        assert!(share(covered) < 0.98, "not useless");
     }
     assert!(share(unweighted) < 0.05, "recall without weights: {}", share(unweighted));
 }
@@ -347,17 +347,17 @@ fn corrected(name: &str, found: &Gold, exactly: bool, half_width: f64) {
     assert!(found.half_width <= half_width && found.bias.abs() < 3.5, "{name}: {} {}", found.half_width, found.bias);
 }
 
-/// Judge and human on one interaction, graded: the judge is too low by about a tenth.
+/// Judge and human on one interaction, graded: the judge is too low by a fifth.
 fn graded(random: &mut Random) -> (f64, f64) {
     let human = random.uniform() * random.uniform();
-    ((human * 0.7 + 0.15 * random.uniform()).min(1.0), human)
+    (human * 0.6 + 0.1 * random.uniform(), human)
 }
 
 /// Judge and human yes or no, the judge with a graded score: three tenths are yes, of which the judge overlooks a third.
 fn binary(random: &mut Random) -> (f64, f64) {
     let human = random.uniform() < 0.3;
     let yes = random.uniform() < if human { 0.65 } else { 0.05 };
-    let score = if yes { 0.5 + random.uniform() / 2.0 } else { random.uniform().powi(2) / 2.0 };
+    let score = if yes { 0.5 + random.uniform() / 2.0 } else { random.uniform().powi(2) / 4.0 };
     (score, indicator(human))
 }
 
@@ -388,7 +388,7 @@ fn gold_labels_correct_the_judge() {
     let found = gold(605, window, &[0.1, 0.5], fixed(604, 8_000, |g| if (0.1..0.8).contains(&g) { 0.15 } else { 0.04 }, binary));
     corrected("binary, doubtful ones more often", &found, false, 0.031);
     let found = gold(607, window, &[0.5], fixed(606, 3_000, |_| 0.03, binary));
-    corrected("binary, 90 labels", &found, false, 0.085);
+    corrected("binary, 90 labels, hardly better than without the judge", &found, false, 0.095);
     let found = gold(
         609,
         window,
@@ -454,7 +454,7 @@ impl Period {
 #[test]
 fn bridges_carry() {
     for (seed, (name, rates, misses, adds, n, exactly)) in [
-        ("nothing happened but the version", [0.3, 0.3], 0.2, 0.1, 1_000, true),
+        ("nothing happened but the version", [0.3, 0.3], 0.1, 0.25, 1_000, true),
         ("both changed", [0.2, 0.35], 0.3, 0.02, 1_000, true),
         ("versions nearly agree", [0.2, 0.25], 0.01, 0.002, 1_000, false),
         ("rare", [0.04, 0.03], 0.3, 0.01, 3_000, false),
@@ -527,7 +527,7 @@ fn reuse_is_bounded_at_all_times() {
         println!("reuse {name}: ever missed {missed}, bound after 1,000 audits {bound}");
         assert!(missed <= 0.05, "{name}: {missed}");
         // A bound for one look is about p + 1.64 sqrt(p (1-p)/n).
-        assert!(bound < chance + 3.6 * (chance * (1.0 - chance) / 1_000.0).sqrt() + 0.002, "{name}: {bound}");
+        assert!(bound < chance + 4.4 * (chance * (1.0 - chance) / 1_000.0).sqrt() + 0.002, "{name}: {bound}");
     }
     // Chances that drift, and that answer to what was seen.
     let (missed, _) = ever_missed(803, 10_000, 0.1, |hit, _| if hit < 5_000 { 0.005 } else { 0.06 }, false);
