@@ -46,11 +46,11 @@ impl EstimateError {
 
     /// `Ok` where `probability` is one that something can have been drawn with.
     pub(crate) fn probability(index: usize, probability: f64) -> Result<(), Self> {
-        // The square of its reciprocal has to stay finite.
-        if (1e-60..=1.0).contains(&probability) {
+        // Sums of the square of its reciprocal have to stay within what a bucket believes.
+        if (1e-25..=1.0).contains(&probability) {
             Ok(())
         } else {
-            Err(Self::Row { index, problem: "its probability is not above 0 and at most 1" })
+            Err(Self::Row { index, problem: "its probability is not above 0 (1e-25) and at most 1" })
         }
     }
 }

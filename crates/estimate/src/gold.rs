@@ -349,7 +349,7 @@ mod tests {
         assert!(correct(&[], 1.0, Estimand::Window).is_err());
         let label = Label { probability: 0.5, judge: 0.5, human: Some(1.0) };
         let good = Stratum { population: 4, judge_sum: 2.0, drawn: vec![label; 2] };
-        assert!(correct(&[good.clone()], 0.95, Estimand::Window).unwrap().is_some());
+        assert!(correct(std::slice::from_ref(&good), 0.95, Estimand::Window).unwrap().is_some());
         for broken in [
             Stratum { population: 1, ..good.clone() },
             Stratum { judge_sum: 0.9, ..good.clone() },

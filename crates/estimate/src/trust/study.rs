@@ -190,7 +190,7 @@ mod tests {
         let items: Vec<Clustered> = (0..600)
             .map(|i| Clustered {
                 item: Item { confidence: f64::from(i / 3), agrees: i / 3 % 10 > 0 },
-                cluster: u64::from(i / 3 as u32),
+                cluster: u64::from(i / 3_u32),
             })
             .collect();
         let mut clusters: Vec<&[Clustered]> = items.chunk_by(|a, b| a.cluster == b.cluster).collect();
