@@ -97,7 +97,7 @@ fn upper(n: f64, errors: f64, alpha: f64) -> f64 {
 /// `ln K(m)`, which rises with `m`.
 fn log_capital(n: f64, errors: f64, m: f64) -> f64 {
     let bets = (0..BETS).map(|k| {
-        let s = STEEPEST / f64::from(k).exp2();
+        let s = STEEPEST / f64::from(1u32 << k);
         // 1 - e^-s with all digits.
         -s * errors - n * (m * (-s).exp_m1()).ln_1p()
     });
