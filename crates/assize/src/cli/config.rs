@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::{Ending, runtime, say};
 use crate::config::{ConfigError, PolicySpec, Settings, load};
-use crate::pipeline::panel::{Panels, Providers};
+use crate::pipeline::clients::Providers;
+use crate::pipeline::panel::Panels;
 
 #[derive(Debug, Args)]
 pub struct Config {
