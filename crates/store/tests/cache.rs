@@ -163,7 +163,9 @@ async fn bounds_hold_while_many_write_read_and_purge() {
         assert!(stats.evictions > 5_000 && stats.failures == 0, "{url}: {stats:?}");
         // What is purged while others put and read is gone in the end, from memory and file.
         cache.purge(&tenant(1)).await.unwrap();
-        for number in (0..8_u64).filter(|caller| tenant(*caller as u8) == tenant(1)).flat_map(|c| (0..2_000).map(move |n| (c << 32) + n)) {
+        for number in
+            (0..8_u64).filter(|caller| tenant(*caller as u8) == tenant(1)).flat_map(|c| (0..2_000).map(move |n| (c << 32) + n))
+        {
             assert!(cache.get(&[key(number)], MORNING).await[0].is_none(), "{url}: {number}");
         }
     }
@@ -250,7 +252,8 @@ async fn filled(directory: &Path) {
 /// Opens a cache over a file that cannot be used: it must be empty, usable, and say what happened; the file must lie beside it.
 async fn begins_anew(directory: &Path, what: &str) {
     let before = std::fs::read(directory.join("cache.db")).unwrap();
-    let cache: Arc<dyn VerdictCache> = open(&url(directory), CacheBounds::default()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let cache: Arc<dyn VerdictCache> =
+        open(&url(directory), CacheBounds::default()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let trouble = cache.trouble().unwrap_or_else(|| panic!("{what}: nothing was said"));
     assert!(trouble.contains("set aside as cache.damaged.db"), "{what}: {trouble}");
     assert!(std::fs::read(directory.join("cache.damaged.db")).unwrap() == before, "{what}: kept as it was");

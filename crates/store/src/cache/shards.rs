@@ -19,7 +19,8 @@ const SHARD_ENTRIES_MIN: u64 = 1_024;
 const SHARD_BYTES_MIN: u64 = 1 << 20;
 
 /// What an entry takes beside its text: the slot twice over since tables grow by doubling, the key in the order, the verdict, its names.
-const OVERHEAD_BYTES: usize = 2 * (size_of::<CacheKey>() + size_of::<Slot>() + 1) + size_of::<CacheKey>() + size_of::<CachedVerdict>() + 128;
+const OVERHEAD_BYTES: usize =
+    2 * (size_of::<CacheKey>() + size_of::<Slot>() + 1) + size_of::<CacheKey>() + size_of::<CachedVerdict>() + 128;
 
 /// Keys are digests, of which [`CacheKey`] hands out eight bytes: nothing is left to mix.
 #[derive(Default)]
@@ -108,7 +109,15 @@ impl Shards {
     }
 
     /// Keeps `cached` unless something was forgotten since `epoch`.
-    pub fn put(&self, key: CacheKey, tenant: TenantName, cached: Arc<CachedVerdict>, text_bytes: usize, on_found: OnFound, epoch: Epoch) {
+    pub fn put(
+        &self,
+        key: CacheKey,
+        tenant: TenantName,
+        cached: Arc<CachedVerdict>,
+        text_bytes: usize,
+        on_found: OnFound,
+        epoch: Epoch,
+    ) {
         let slot = Slot { cached, tenant, bytes: text_bytes + OVERHEAD_BYTES, used: false };
         let shard = &mut *self.shard(&key);
         // Under the lock: forgetting counts the epoch up first and takes every lock after.

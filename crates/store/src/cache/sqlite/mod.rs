@@ -86,7 +86,8 @@ impl SqliteCache {
         let path = database.path().to_owned();
         // Both ends of the table, so that a file that is damaged all over is noticed here.
         let look = |connection: &Connection| {
-            let ends = "SELECT (SELECT key FROM verdict ORDER BY seq LIMIT 1), (SELECT key FROM verdict ORDER BY seq DESC LIMIT 1)";
+            let ends =
+                "SELECT (SELECT key FROM verdict ORDER BY seq LIMIT 1), (SELECT key FROM verdict ORDER BY seq DESC LIMIT 1)";
             connection.query_row(ends, [], |_| Ok(()))?;
             Total::read(connection)
         };
@@ -161,7 +162,8 @@ impl SqliteCache {
     fn begin_purge(&self) -> Result<(), StoreError> {
         aside::remove_aside(&self.directory)?;
         if self.is_damaged() {
-            let advice = "the file is damaged and may still hold what is to be forgotten: restart, which sets it aside, and purge again";
+            let advice =
+                "the file is damaged and may still hold what is to be forgotten: restart, which sets it aside, and purge again";
             return Err(StoreError::new(StoreErrorKind::Failed, format!("{}: {advice}", self.database.path().display())));
         }
         Ok(())

@@ -66,8 +66,7 @@ pub(super) fn find(connection: &Connection, keys: &[CacheKey]) -> Result<Vec<Opt
     let mut select = connection
         .prepare_cached("SELECT name.name, at, body FROM verdict JOIN name ON name.id = verdict.tenant WHERE verdict.key = ?1")?;
     let mut find = |key: &CacheKey| {
-        let read =
-            |row: &rusqlite::Row<'_>| Ok(Found { tenant: row.get(0)?, at: Timestamp(row.get(1)?), body: row.get(2)? });
+        let read = |row: &rusqlite::Row<'_>| Ok(Found { tenant: row.get(0)?, at: Timestamp(row.get(1)?), body: row.get(2)? });
         select.query_row([&key.0], read).optional()
     };
     keys.iter().map(&mut find).collect()
