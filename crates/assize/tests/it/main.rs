@@ -15,6 +15,7 @@ mod isolation;
 mod judging;
 mod otlp;
 mod restart;
+mod reuse;
 mod sampling;
 mod server;
 mod tidy;
