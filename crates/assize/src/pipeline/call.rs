@@ -25,14 +25,12 @@ pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interact
     for attempt in 1.. {
         let result = match seat.gate.turn().await {
             Err(failure) => return Called { result: Err(failure), calls },
-            Ok(_slot) => seat
-                .judge
-                .attempt(interaction, &[seat.question])
+            Ok(slot) => slot
+                .attempt(1, seat.judge.attempt(interaction, &[seat.question]))
                 .await
                 .pop()
                 .unwrap_or_else(|| Err(CallFailure::new(CallFailureKind::InvalidAnswer, "the judge gave no result"))),
         };
-        seat.gate.observe(result.as_ref().err());
         if let Err(failure) = &result
             && pipeline.limits.log_failures
             && seat.gate.should_say(failure.kind)
@@ -46,7 +44,7 @@ pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interact
         pipeline.counters.call(&record);
         calls.push(record);
         match result {
-            Err(failure) if failure.kind.is_retryable() && attempt < seat.gate.attempts() && wait <= WAIT_IN_HAND_MAX => {
+            Err(failure) if seat.gate.may_pass(failure.kind) && attempt < seat.gate.attempts() && wait <= WAIT_IN_HAND_MAX => {
                 sleep(wait).await
             }
             result => return Called { result, calls },

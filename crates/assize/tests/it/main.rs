@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod chaos_provider;
 mod cli;
 mod command;
 mod config;
@@ -13,6 +14,7 @@ mod interactions;
 mod isolation;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
 mod sampling;
 mod server;
