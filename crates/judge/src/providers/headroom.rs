@@ -13,8 +13,6 @@ use reqwest::header::HeaderMap;
 
 use super::rate_limits::{self, Left, Unit};
 
-/// Where a provider does not say when its limit is full again.
-const RESET_UNSAID: Duration = Duration::from_secs(60);
 /// Little is less than this part of the limit.
 const LITTLE: f64 = 0.1;
 
@@ -47,9 +45,11 @@ impl Headroom {
     /// Takes in the headers of an answer that came at `at`. Dates are relative to `now`, the same moment.
     pub fn note(&self, headers: &HeaderMap, now: Timestamp, at: Instant) {
         let mut known = self.known();
+        let mut asked = None;
         for left in rate_limits::left(headers, now) {
             if let Some(place) = known.get_mut(left.unit as usize) {
-                *place = Some(Known::new(left, at, place.as_ref()));
+                let asked = *asked.get_or_insert_with(|| rate_limits::asked(headers, now));
+                *place = Known::new(left, asked, at, place.as_ref());
             }
         }
     }
@@ -67,8 +67,9 @@ impl Headroom {
 }
 
 impl Known {
-    fn new(left: Left, at: Instant, before: Option<&Self>) -> Self {
-        let reset = left.reset.unwrap_or(RESET_UNSAID);
+    /// `None` where the provider does not say when there will be more. It may have `asked` us to wait: that goes before the time at which
+    /// the limit is full, unless we know how it fills.
+    fn new(left: Left, asked: Option<Duration>, at: Instant, before: Option<&Self>) -> Option<Self> {
         let spoken = left.limit.zip(left.reset).and_then(|(limit, reset)| {
             let refill = (limit - left.remaining) / reset.as_secs_f64();
             (refill.is_finite() && refill > 0.0).then_some(refill)
@@ -78,7 +79,11 @@ impl Known {
             (Some(spoken), Some(least)) => Some(spoken.min(least)),
             (spoken, least) => spoken.or(least),
         };
-        Self { left, full_at: at.checked_add(reset).unwrap_or(at), refill }
+        let reset = match (left.reset, asked) {
+            (Some(reset), Some(asked)) if refill.is_none() => reset.min(asked),
+            (reset, asked) => reset.or(asked)?,
+        };
+        Some(Self { left, full_at: at.checked_add(reset).unwrap_or(at), refill })
     }
 
     fn pace(&self, at: Instant, per_call: TokenUsage, calls_at_once: f64) -> Pace {
@@ -197,8 +202,10 @@ mod tests {
         assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free);
         headroom.note(&requests(1_000.0, 900.0, 30.0), Timestamp(0), start);
         assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free);
-        let unsaid = headers(&[("x-ratelimit-remaining-requests", "0".to_owned())]);
-        headroom.note(&unsaid, Timestamp(0), start);
+        let unsaid = ("x-ratelimit-remaining-requests", "0".to_owned());
+        headroom.note(&headers(std::slice::from_ref(&unsaid)), Timestamp(0), start);
+        assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free, "nobody said until when");
+        headroom.note(&headers(&[unsaid, ("retry-after", "60".to_owned())]), Timestamp(0), start);
         assert_eq!(headroom.pace(start, NOTHING, 10), Pace::After(Duration::from_secs(60)));
         assert_eq!(headroom.pace(start + Duration::from_secs(60), NOTHING, 10), Pace::Free);
     }

@@ -80,16 +80,21 @@ const LIMITS: [Names; 6] = [
 /// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`), and when the limits that are used up are full
 /// again. A plain request to wait goes before that.
 pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
-    let asked = text(headers, "retry-after-ms")
-        .and_then(|ms| scaled(ms, 1e-3))
-        .or_else(|| text(headers, "retry-after").and_then(|after| scaled(after, 1.0).or_else(|| until(after, now))));
     let mut headroom_gone = false;
     let mut reset = None;
     for left in left(headers, now).filter(|left| left.remaining <= 0.0) {
         headroom_gone = true;
         reset = reset.max(left.reset);
     }
-    Wait { retry_after: asked.or(reset).map(|wait| wait.min(WAIT_MAX)), headroom_gone }
+    Wait { retry_after: asked(headers, now).or(reset).map(|wait| wait.min(WAIT_MAX)), headroom_gone }
+}
+
+/// How long the provider asks us to wait, in so many words.
+pub(super) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let asked = text(headers, "retry-after-ms").and_then(|ms| scaled(ms, 1e-3));
+    asked
+        .or_else(|| text(headers, "retry-after").and_then(|after| scaled(after, 1.0).or_else(|| until(after, now))))
+        .map(|wait| wait.min(WAIT_MAX))
 }
 
 /// What the headers say is left of each limit that they name; times are relative to `now`.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_judge::providers::{Headroom, Pace};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use breaker::{Cause, Change, Position};
@@ -167,7 +167,7 @@ impl Gate {
         let begun = Instant::now();
         let deadline = begun + self.state().enter(begun)?;
         let _waiting = Waiting(self);
-        self.keep_pace(deadline).await?;
+        let mut paced = false;
         while Instant::now() < deadline {
             let opened = self.opened.notified();
             tokio::pin!(opened);
@@ -185,13 +185,13 @@ impl Gate {
                 () = opened => continue,
             };
             let Ok(Ok(permit)) = permit else { break };
-            let (mut state, now) = (self.state(), Instant::now());
-            if state.pause(now).is_some() {
-                continue;
+            let wait = match self.begin(permit, &mut paced)? {
+                Ok(slot) => return Ok(slot),
+                Err(wait) => wait,
+            };
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
-            let pass = state.begin(now)?;
-            permit.forget();
-            return Ok(Slot::new(self, pass, state.limiter.round()));
         }
         Err(self.state().away("all of the provider's slots stayed taken", Duration::ZERO, Instant::now()).into())
     }
@@ -209,24 +209,25 @@ impl Gate {
         }
     }
 
-    async fn keep_pace(&self, deadline: Instant) -> Result<(), Away> {
-        let Some(headroom) = &self.headroom else { return Ok(()) };
-        while Instant::now() < deadline {
-            let (wait, known) = {
-                let (mut state, now) = (self.state(), Instant::now());
-                let pace = headroom.pace(now.into_std(), state.usage(), state.limiter.limit());
-                let wait = state.keep_pace(pace, now)?;
-                // What is left after a reset is seen then.
-                if matches!(pace, Pace::After(_)) { (state.spread_over(wait), false) } else { (wait, true) }
-            };
+    /// Begins a call in a slot that was had; `Err` within `Ok` is how long to wait first, without the slot.
+    fn begin<'a>(&'a self, permit: SemaphorePermit<'_>, paced: &mut bool) -> Result<Result<Slot<'a>, Duration>, Away> {
+        let (mut state, now) = (self.state(), Instant::now());
+        if state.pause(now).is_some() {
+            return Ok(Err(Duration::ZERO));
+        }
+        if let Some(headroom) = self.headroom.as_deref().filter(|_| !*paced) {
+            // Seen as late as this, for much may have been used up since the item came.
+            let pace = headroom.pace(now.into_std(), state.usage(), state.limiter.limit());
+            let wait = state.keep_pace(pace, now)?;
+            // What is left after a reset is seen then.
+            *paced = !matches!(pace, Pace::After(_));
             if !wait.is_zero() {
-                sleep(wait).await;
-            }
-            if known {
-                break;
+                return Ok(Err(if *paced { wait } else { state.spread_over(wait) }));
             }
         }
-        Ok(())
+        let pass = state.begin(now)?;
+        permit.forget();
+        Ok(Ok(Slot::new(self, pass, state.limiter.round())))
     }
 
     /// Makes the slots as many as the limit allows; those in use above it go when their calls end.

@@ -111,7 +111,7 @@ impl State {
             return Err(self.away("the provider's rate limit is used up", wait, now));
         }
         let spare = self.concurrency / 4 + 1;
-        let wait_max = if self.waiting < spare { SLOT_WAIT_MAX } else { WAIT_IN_HAND_MAX };
+        let wait_max = if self.waiting < spare { SLOT_WAIT_MAX } else { EXPECTED_WAIT_MAX };
         if self.waiting >= spare && self.expected_wait(now) > EXPECTED_WAIT_MAX {
             return Err(self.away("as many items as help wait for the provider already", COME_BACK_FIRST, now));
         }
