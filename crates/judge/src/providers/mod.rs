@@ -2,8 +2,8 @@
 //! wire format and nothing of verdicts or prices.
 
 mod openai;
-mod rate_limits;
-mod repeatable;
+pub(crate) mod rate_limits;
+pub(crate) mod repeatable;
 mod simulated;
 
 use std::sync::Arc;

@@ -11,15 +11,15 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What the headers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) retry_after: Option<Duration>,
+pub(crate) struct Wait {
+    pub(crate) retry_after: Option<Duration>,
     /// No request or no token is left until then.
-    pub(super) headroom_gone: bool,
+    pub(crate) headroom_gone: bool,
 }
 
 /// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`) and OpenAI's `x-ratelimit-remaining-*` and
 /// `x-ratelimit-reset-*`, for requests and tokens. A plain request to wait goes before the time at which a limit is full again.
-pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
+pub(crate) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let asked = text("retry-after-ms")
         .and_then(|ms| scaled(ms, 1e-3))
