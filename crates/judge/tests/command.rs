@@ -212,11 +212,7 @@ async fn lines_that_are_no_answer() {
         ("raw(b'[1]\\n')", false, "not one JSON object"),
         ("raw(b'\\n')", false, "not one JSON object"),
         ("raw(b'{\"score\": \"\\xff\"}\\n')", false, "no UTF-8"),
-        (
-            "line = json.dumps({'id': q['id'], 'score': 1}).encode() + b'\\n'; raw(line + line)",
-            false,
-            "more than one line",
-        ),
+        ("line = json.dumps({'id': q['id'], 'score': 1}).encode() + b'\\n'; raw(line + line)", false, "more than one line"),
         ("raw(b'{\"id\": '); os._exit(0)", false, "ends within a line"),
         ("raw(b'[' * 50000 + b'\\n')", false, "not one JSON object"),
     ];
@@ -306,7 +302,8 @@ for q in asked():
 #[tokio::test]
 async fn a_start_has_its_own_time_and_ends_with_ready() {
     // 1.5 s to load are more than the second that an answer may take.
-    let body = |says: &str, then: &str| format!("time.sleep(1.5)\n{says}\nfor q in asked():\n    {then}\n    answer(q, score=1)\n");
+    let body =
+        |says: &str, then: &str| format!("time.sleep(1.5)\n{says}\nfor q in asked():\n    {then}\n    answer(q, score=1)\n");
     let ready = "raw(b'{\"ready\": true}\\n')";
     let limits = json!({"timeout_seconds": 1, "start_seconds": 20});
     for says in [ready, ""] {
@@ -367,9 +364,8 @@ async fn talk_on_stderr_is_allowed_a_piece_for_each_question() {
 
 #[tokio::test]
 async fn a_script_that_ends_at_once_is_named_and_started_ever_more_rarely() {
-    let script = Script::new(
-        "open('starts', 'a').write('s')\nsys.stderr.write('loading\\nno module named torch\\n\\n')\nsys.exit(3)\n",
-    );
+    let script =
+        Script::new("open('starts', 'a').write('s')\nsys.stderr.write('loading\\nno module named torch\\n\\n')\nsys.exit(3)\n");
     let judge = script.judge();
     let failure = ask(&judge, "x").await.unwrap_err();
     assert_eq!(failure.kind, CallFailureKind::Unavailable);
@@ -393,8 +389,14 @@ async fn a_script_that_ends_at_once_is_named_and_started_ever_more_rarely() {
 async fn how_it_ended_is_told_without_what_it_judged() {
     for (does, message) in [
         ("os.kill(os.getpid(), 11)", "exits at once with signal 11 (SIGSEGV)"),
-        ("sys.stderr.write('boom: ' + q['output'] + '\\n'); os._exit(2)", "exits at once with status 2: (its message repeats judged text and is left out)"),
-        ("sys.stderr.write('bad token ' + os.environ['JUDGE_TOKEN'] + '\\n'); os._exit(2)", "exits at once with status 2: (its message repeats the API key and is left out)"),
+        (
+            "sys.stderr.write('boom: ' + q['output'] + '\\n'); os._exit(2)",
+            "exits at once with status 2: (its message repeats judged text and is left out)",
+        ),
+        (
+            "sys.stderr.write('bad token ' + os.environ['JUDGE_TOKEN'] + '\\n'); os._exit(2)",
+            "exits at once with status 2: (its message repeats the API key and is left out)",
+        ),
     ] {
         let script = Script::with(&format!("for q in asked():\n    {does}\n"), json!({"env": ["JUDGE_TOKEN"]}));
         let judge = script.judge_in(&|name| match name {
@@ -467,7 +469,8 @@ async fn ask_in_time_or_again(judge: &CommandJudge) -> Verdict {
 
 #[tokio::test]
 async fn the_environment_is_what_was_listed() {
-    let script = Script::with("for q in asked():\n    answer(q, score=1, reason=json.dumps(dict(os.environ)))", json!({"env": ["MODEL"]}));
+    let script =
+        Script::with("for q in asked():\n    answer(q, score=1, reason=json.dumps(dict(os.environ)))", json!({"env": ["MODEL"]}));
     let judge = script.judge_in(&|name| match name {
         "PATH" => std::env::var_os("PATH"),
         name => Some(format!("value of {name}").into()),
@@ -475,10 +478,7 @@ async fn the_environment_is_what_was_listed() {
     let seen: Value = serde_json::from_str(&ask(&judge, "x").await.unwrap().reason).unwrap();
     let mut names: Vec<&str> = seen.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(
-        names,
-        ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "MODEL", "PATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "TMPDIR", "TZ"]
-    );
+    assert_eq!(names, ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "MODEL", "PATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "TMPDIR", "TZ"]);
     assert_eq!(seen["MODEL"], "value of MODEL");
     let home = seen["HOME"].as_str().unwrap();
     assert!(home.contains("assize-judge-") && Path::new(home).is_dir());
@@ -538,7 +538,9 @@ async fn another_script_or_question_is_another_version() {
 
 #[tokio::test]
 async fn an_attempt_that_is_given_up_leaves_no_process() {
-    let script = Script::new("open('pid.part', 'w').write(str(os.getpid())); os.rename('pid.part', 'pid')\nfor q in asked():\n    time.sleep(600)\n");
+    let script = Script::new(
+        "open('pid.part', 'w').write(str(os.getpid())); os.rename('pid.part', 'pid')\nfor q in asked():\n    time.sleep(600)\n",
+    );
     let judge = script.judge();
     let path = script.file("pid");
     let started = async {

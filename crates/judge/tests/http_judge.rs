@@ -149,9 +149,10 @@ async fn a_token_alone_is_a_bearers() {
 
 #[test]
 fn a_variable_that_is_not_set_is_named() {
-    for (change, key) in
-        [(json!({"authorization_env": "NOWHERE"}), "authorization_env"), (json!({"headers_env": {"X-A": "NOWHERE"}}), "headers_env.X-A")]
-    {
+    for (change, key) in [
+        (json!({"authorization_env": "NOWHERE"}), "authorization_env"),
+        (json!({"headers_env": {"X-A": "NOWHERE"}}), "headers_env.X-A"),
+    ] {
         let error = judge("http://127.0.0.1:1/", change).err().unwrap();
         assert_eq!(error.key, key);
         assert!(error.message.contains("NOWHERE"), "{error}");

@@ -2,6 +2,7 @@
 //! force when it was accepted.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use assize_core::{Dimension, JudgeName, MetricName, ProviderName, SamplingPolicy};
 use assize_judge::metrics;
@@ -33,6 +34,16 @@ pub struct AskedMetric {
     pub sampling: Option<SamplingPolicy>,
 }
 
+/// How something that is called may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// No attempt takes longer.
+    pub attempt_max: Duration,
+    pub attempts: u32,
+    /// Calls at once.
+    pub at_once: usize,
+}
+
 impl PolicySpec {
     /// The policy that the settings describe. Errors name the list, the entry and the key.
     pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
@@ -47,6 +58,7 @@ impl PolicySpec {
         }
         for judge in &settings.judge {
             judge.check().map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
+            check_variables(judge, settings)?;
         }
         if settings.metric.is_empty() {
             return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
@@ -64,6 +76,30 @@ impl PolicySpec {
             sampling: settings.sampling.0.clone(),
             dimensions: settings.report.dimensions.clone(),
         })
+    }
+
+    /// The paces of all that is called: the providers, and the judges that need none.
+    pub fn paces(&self) -> Vec<Pace> {
+        let providers = self.providers.iter().map(|provider| Pace {
+            attempt_max: Duration::from_secs(provider.timeout_seconds),
+            attempts: provider.attempts,
+            at_once: provider.concurrency,
+        });
+        let own = self.judges.iter().filter_map(|judge| match &judge.kind {
+            JudgeKind::Command(command) => Some(Pace {
+                // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
+                attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
+                attempts: command.attempts,
+                at_once: command.workers,
+            }),
+            JudgeKind::Http(http) => Some(Pace {
+                attempt_max: Duration::from_secs(http.timeout_seconds),
+                attempts: http.attempts,
+                at_once: http.concurrency,
+            }),
+            _ => None,
+        });
+        providers.chain(own).collect()
     }
 
     /// The judge of this name.
@@ -101,7 +137,7 @@ fn unique(list: &str, names: impl Iterator<Item = impl AsRef<str>>) -> Result<()
 fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String> {
     let is_free = |entry: &CascadeEntry| match entry {
         CascadeEntry::BuiltinRules(_) => true,
-        CascadeEntry::Judge(name) => settings.judge.iter().any(|judge| &judge.name == name && provider_of(judge).is_none()),
+        CascadeEntry::Judge(name) => settings.judge.iter().any(|judge| &judge.name == name && !is_called(&judge.kind)),
     };
     let Some(sampling) = &metric.sampling else { return Ok(()) };
     if sampling.reserve > 0.0 {
@@ -116,9 +152,33 @@ fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String
     Ok(())
 }
 
+/// Whether the judge is a tier of `score`: it is called rather than run at accept.
+fn is_called(kind: &JudgeKind) -> bool {
+    matches!(kind, JudgeKind::Chat(_) | JudgeKind::Command(_) | JudgeKind::Http(_))
+}
+
+/// No script sees the key of a provider or of another judge, whatever its variable is called.
+fn check_variables(judge: &JudgeSpec, settings: &Settings) -> Result<(), ConfigError> {
+    let JudgeKind::Command(command) = &judge.kind else { return Ok(()) };
+    let of_providers = settings.provider.iter().filter_map(|provider| provider.api_key_env.as_ref());
+    let of_services = settings.judge.iter().filter_map(|judge| match &judge.kind {
+        JudgeKind::Http(http) => Some(http.headers_env.values().chain(&http.authorization_env)),
+        _ => None,
+    });
+    let keys: HashSet<&String> = of_providers.chain(of_services.flatten()).collect();
+    match command.env.iter().position(|variable| keys.contains(variable)) {
+        None => Ok(()),
+        Some(at) => Err(ConfigError::new(format!(
+            "[[judge]] {:?}: env[{at}]: {} holds the key of a provider or of another judge and never reaches a script: give it a key of its own in a variable of another name",
+            judge.name.as_str(),
+            command.env[at]
+        ))),
+    }
+}
+
 fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
-        JudgeKind::Rules(_) => None,
+        JudgeKind::Rules(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => None,
         JudgeKind::Chat(chat) => Some(&chat.provider),
     }
 }
@@ -133,6 +193,7 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
     }
     check_sampling(metric, settings).map_err(wrong)?;
     let mut chats = Vec::new();
+    let mut is_asked = false;
     for (at, entry) in metric.cascade.iter().enumerate() {
         if metric.cascade[..at].contains(entry) {
             return Err(wrong(format!("`cascade` names {:?} twice", String::from(entry.clone()))));
@@ -162,19 +223,22 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
                         )));
                     }
                     chats.push((name, chat));
-                } else if !chats.is_empty() {
+                }
+                if is_called(&judge.kind) {
+                    is_asked = true;
+                } else if is_asked {
                     return Err(wrong(format!(
-                        "`cascade` has the free judge {:?} after a paid one: put free judges first",
+                        "`cascade` has the free judge {:?} after one that is called: put free judges first",
                         name.as_str()
                     )));
                 }
             }
         }
-        if !chats.is_empty() && matches!(entry, CascadeEntry::BuiltinRules(_)) {
-            return Err(wrong("`cascade` has built-in rules after a paid judge: put free judges first".to_owned()));
+        if is_asked && matches!(entry, CascadeEntry::BuiltinRules(_)) {
+            return Err(wrong("`cascade` has built-in rules after a judge that is called: put free judges first".to_owned()));
         }
     }
-    let question = if chats.is_empty() { None } else { Some(question(metric, &chats).map_err(wrong)?) };
+    let question = if !is_asked { None } else { Some(question(metric, &chats).map_err(wrong)?) };
     Ok(AskedMetric { name: metric.name.clone(), question, cascade: metric.cascade.clone(), sampling: metric.sampling.clone() })
 }
 
@@ -189,6 +253,8 @@ fn question(metric: &MetricSpec, chats: &[(&JudgeName, &assize_judge::spec::Chat
     let mut question = match metric.question.clone().or_else(from_judges) {
         // A question of one's own stands alone: the rubric of a built-in metric of the same name would answer another question.
         Some(text) => Question { text, ..Question::default() },
+        // A script or a service knows by itself what it decides; it is told which metric that is.
+        None if chats.is_empty() && builtin.is_none() => Question { text: metric.name.as_str().to_owned(), ..Question::default() },
         None => builtin.ok_or_else(|| {
             format!("there is nothing to ask: give the metric or its judge a `question`, or name a built-in metric ({}) with `builtin`", all_names())
         })?,

@@ -1,18 +1,21 @@
 //! The clients of the providers, opened once and shared.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assize_judge::providers::{self, Provider};
 use assize_judge::spec::ProviderSpec;
 
+use super::code::CodeJudges;
 use super::gate::Gate;
 use crate::config::ConfigError;
 use crate::secrets::provider_key;
 
 /// Providers by their settings: judges of all panels that call the same provider share its connections and its gate.
-#[derive(Default)]
 pub struct Providers {
     open: Mutex<Vec<OpenProvider>>,
+    /// Judges that need no provider.
+    pub code: CodeJudges,
 }
 
 struct OpenProvider {
@@ -21,7 +24,18 @@ struct OpenProvider {
     gate: Arc<Gate>,
 }
 
+impl Default for Providers {
+    fn default() -> Self {
+        Self::kept_from(Vec::new())
+    }
+}
+
 impl Providers {
+    /// Providers, and judges of the operator's own code that may not open the directories `denied`.
+    pub fn kept_from(denied: Vec<PathBuf>) -> Self {
+        Self { open: Mutex::default(), code: CodeJudges::kept_from(denied) }
+    }
+
     /// The client and the gate of the provider that `spec` describes.
     pub fn get(&self, spec: &ProviderSpec) -> Result<(Arc<dyn Provider>, Arc<Gate>), ConfigError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

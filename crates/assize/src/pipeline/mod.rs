@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod call;
 pub mod clients;
+pub mod code;
 pub mod decide;
 pub mod fold;
 pub mod gate;

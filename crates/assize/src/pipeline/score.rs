@@ -8,7 +8,6 @@ use assize_core::queue::{Leased, Settlement};
 use assize_core::{
     Accepted, Decision, DecisionState, Interaction, JudgeVersion, MetricName, Outcome, Reason, Scored, StoreError, Verdict,
 };
-use assize_judge::spec::ProviderSpec;
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::call::call;
 use super::gate::{RETRY_AFTER_MAX, SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 use super::panel::Panel;
 use super::seat::Seats;
+use crate::config::policy::Pace;
 
 /// How drawn items are worked on.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +37,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A lease that outlives every wait and attempt that the providers' settings allow for one item.
-    pub fn lease_for(providers: &[ProviderSpec], called_tiers_max: usize) -> Duration {
-        let longest = providers.iter().map(|provider| {
-            let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + Duration::from_secs(provider.timeout_seconds);
-            attempt.saturating_mul(provider.attempts)
+    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item.
+    pub fn lease_for(paces: &[Pace], called_tiers_max: usize) -> Duration {
+        let longest = paces.iter().map(|pace| {
+            let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + pace.attempt_max;
+            attempt.saturating_mul(pace.attempts)
         });
         longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX))
             + SLOT_WAIT_MAX

@@ -54,6 +54,18 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (judge, gate) = open_chat(judge, chat, &questions, spec, providers).map_err(wrong)?;
             Ok(Opened::Called { judge, gate, asking })
         }
+        JudgeKind::Command(command) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.command(&judge.name, command, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking })
+        }
+        JudgeKind::Http(http) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.http(&judge.name, http, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking })
+        }
     }
 }
 
