@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod code_judges;
 mod command;
 mod config;
 mod demo;

@@ -4,7 +4,8 @@
 //!
 //! - Everywhere: the environment is what it was given; file descriptors above 2 are closed; no core dumps; the address space is
 //!   limited (`RLIMIT_AS`).
-//! - Linux: it dies with Assize (`PR_SET_PDEATHSIG`). With Landlock (5.13 and later) the denied directories cannot be opened in any
+//! - Linux: it dies with Assize (`PR_SET_PDEATHSIG`), gains no privileges, and of root's, where Assize runs as root, keeps only those
+//!   over files, because the others would undo the rest. With Landlock (5.13 and later) the denied directories cannot be opened in any
 //!   way, nothing can be written outside its own directory and the devices, and neither the memory nor the environment of processes
 //!   outside can be read, nor (6.12) can they be sent signals. All of this holds for its children too.
 //! - Elsewhere, and without Landlock: only what the file system's own permissions say. [`is_complete`] tells.
@@ -72,7 +73,10 @@ impl Confinement {
             if u32::try_from(nix::unistd::getppid().as_raw()) != Ok(self.parent) {
                 return Err("Assize ended before the worker began".to_owned());
             }
+            prctl::set_no_new_privs()
+                .map_err(|error| format!("the worker could not be kept from gaining privileges: {error}"))?;
             landlocked::enter(&self.denied, &self.writable)?;
+            renounce()?;
         }
         self.limit()
     }
@@ -90,6 +94,18 @@ impl Confinement {
         lower(Resource::RLIMIT_CORE, "RLIMIT_CORE", 0)?;
         lower(Resource::RLIMIT_AS, "RLIMIT_AS", self.memory_mb.saturating_mul(1 << 20))
     }
+}
+
+/// Gives up what root may do beyond files: to look into other processes, to raise limits, to load modules. What is given up does not
+/// come back with `exec`, because no new privileges are gained by it.
+#[cfg(target_os = "linux")]
+fn renounce() -> Result<(), String> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let failed = |error| format!("the privileges of root could not be given up: {error}");
+    let over_files = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER;
+    let permitted = capabilities(None).map_err(failed)?.permitted & over_files;
+    let kept = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, kept).map_err(failed)
 }
 
 /// Closes what Assize itself inherited: its own descriptors close on `exec` anyway.
