@@ -190,6 +190,7 @@ pub(crate) fn verdict(
         cost,
         latency_ms,
         simulated: false,
+        reused: None,
     }
 }
 

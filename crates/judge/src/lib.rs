@@ -9,6 +9,7 @@
 
 pub mod addresses;
 pub mod answer;
+pub mod cache_key;
 pub mod chat;
 pub mod check;
 pub mod command;
