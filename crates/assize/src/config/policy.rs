@@ -118,7 +118,7 @@ fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String
 
 fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
-        JudgeKind::Rules(_) => None,
+        JudgeKind::Rules(_) | JudgeKind::Linear(_) => None,
         JudgeKind::Chat(chat) => Some(&chat.provider),
     }
 }

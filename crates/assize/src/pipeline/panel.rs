@@ -7,7 +7,7 @@ use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, Metric, Policy, PolicyVersion, ProviderName, StoreError, Tier, TierKind, Timestamp, Unit};
 use assize_judge::providers::{self, Provider};
 use assize_judge::spec::{JudgeKind, ProviderKind, ProviderSpec};
-use assize_judge::{ChatJudge, metrics, rules};
+use assize_judge::{ChatJudge, linear, metrics, rules};
 
 use super::PolicyStore;
 use super::gate::Gate;
@@ -199,6 +199,11 @@ fn seat(metric: &AskedMetric, spec: &PolicySpec, providers: &Providers) -> Resul
                 match &judge.kind {
                     JudgeKind::Rules(rules) => {
                         let judge = rules::open(rules).map_err(|error| wrong(error.to_string()))?;
+                        tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
+                        seats.inline.push((name.clone(), judge));
+                    }
+                    JudgeKind::Linear(linear) => {
+                        let judge = linear::open(linear).map_err(|error| wrong(error.to_string()))?;
                         tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
                         seats.inline.push((name.clone(), judge));
                     }
