@@ -65,8 +65,20 @@ fn interactions() -> Vec<Interaction> {
 
 /// A hundred phrases that do not occur, each beginning like something that does.
 fn rules() -> Arc<dyn InlineJudge> {
-    let heads = ["you are such a", "I hate", "as an AI", "I cannot", "stop being", "the worst", "shut", "please never", "it is stupid", "go"];
-    let tails = ["fool", "you all", "model I", "assist with", "so lazy", "excuse", "your mouth", "write again", "to ask", "to hell"];
+    let heads = [
+        "you are such a",
+        "I hate",
+        "as an AI",
+        "I cannot",
+        "stop being",
+        "the worst",
+        "shut",
+        "please never",
+        "it is stupid",
+        "go",
+    ];
+    let tails =
+        ["fool", "you all", "model I", "assist with", "so lazy", "excuse", "your mouth", "write again", "to ask", "to hell"];
     let any_of = heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head} {tail}"))).collect();
     let pii = vec![PiiKind::Email, PiiKind::Phone, PiiKind::CreditCard, PiiKind::UsSsn, PiiKind::IpAddress];
     rules::open(&RulesSpec { any_of, pii, ..RulesSpec::default() }).unwrap()

@@ -1,9 +1,10 @@
-"""Turns the public data sets named in MODELS.md into the labelled lines that `assize judge train` reads.
+"""Turns the public data sets named in README.md into the labelled lines that `assize judge train` reads.
 
     python3 prepare.py CLONES OUT
 
 CLONES holds one git clone a data set (work trees or bare), in folders named OWNER+NAME; OUT receives toxicity.jsonl,
-sentiment.jsonl and, for evaluation only, toxicity_external.jsonl. Only the standard library is used, and every draw has a seed.
+sentiment.jsonl and, to measure on and never to train on, toxicity_elsewhere.jsonl, toxicity_assistants.jsonl and
+sentiment_questions.jsonl. Only the standard library is used, and every draw has a seed.
 Each line has `output` (the text), `label` (0 to 1), `source` (the data set) and, where near-copies exist, `cluster`.
 """
 
@@ -196,6 +197,21 @@ def external(clones):
         yield line(row["test_case"], 1.0 if row["label_gold"] == "hateful" else 0.0, "hatecheck")
 
 
+def answers(clones):
+    """Never trained on: assistants' answers, taken as harmless without a rater's word, so that what is found is (nearly) all wrong."""
+    for model in ("gpt4", "llama2new", "llama2orig", "mistralguard", "mistralinstruct"):
+        for row in clones.rows("paul-rottger+exaggerated-safety", f"model_completions/xstest_v2_completions_{model}.csv"):
+            yield line(row["completion"], 0.0, "xstest")
+    for text in clones.read("RUCAIBox+HaluEval", "data/general_data.json").decode().splitlines():
+        yield line(json.loads(text)["chatgpt_response"], 0.0, "halueval")
+
+
+def asked(clones):
+    """Never trained on: what people asked an assistant, taken as neutral without a rater's word."""
+    for text in clones.read("RUCAIBox+HaluEval", "data/general_data.json").decode().splitlines():
+        yield line(json.loads(text)["user_query"], 0.0, "halueval")
+
+
 def write(path, lines):
     seen, count = set(), 0
     with open(path, "w") as out:
@@ -218,7 +234,9 @@ def main():
     write(out / "toxicity.jsonl", (found for part in toxicity for found in part))
     sentiment = [own("own_sentiment.jsonl"), emotions(clones), vader(clones), questions(clones)]
     write(out / "sentiment.jsonl", (found for part in sentiment for found in part))
-    write(out / "toxicity_external.jsonl", external(clones))
+    write(out / "toxicity_elsewhere.jsonl", external(clones))
+    write(out / "toxicity_assistants.jsonl", answers(clones))
+    write(out / "sentiment_questions.jsonl", asked(clones))
 
 
 main()

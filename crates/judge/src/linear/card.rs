@@ -82,7 +82,11 @@ impl Card {
         writeln!(out, "| | |\n|---|---|")?;
         writeln!(out, "| Data | {} |", one_line(&data.source))?;
         writeln!(out, "| Licence of the data | {} |", one_line(&data.licence))?;
-        writeln!(out, "| Labelled lines | {} read, {} bad and passed over; BLAKE3 `{}` |", data.examples, data.bad_lines, data.blake3)?;
+        writeln!(
+            out,
+            "| Labelled lines | {} read, {} bad and passed over; BLAKE3 `{}` |",
+            data.examples, data.bad_lines, data.blake3
+        )?;
         writeln!(
             out,
             "| Model file | {} bytes, 2^{} + 2^{} weights of one byte; BLAKE3 `{}` |",
@@ -101,8 +105,12 @@ impl Card {
             report.repeated
         )?;
         writeln!(out, "| part | texts | positive |\n|---|--:|--:|")?;
-        let parts =
-            [("training", report.training), ("validation", report.validation), ("calibration", report.calibration), ("test", report.test)];
+        let parts = [
+            ("training", report.training),
+            ("validation", report.validation),
+            ("calibration", report.calibration),
+            ("test", report.test),
+        ];
         for (name, PartSize { count, positive }) in parts {
             writeln!(out, "| {name} | {count} | {positive} |")?;
         }
@@ -221,7 +229,15 @@ mod tests {
         };
         let text = card.markdown();
         assert_eq!(Card::from_markdown(&text).unwrap(), card);
-        for wanted in ["| Data | made up |", "| Licence of the data | CC0 |", "0.500", "| of it: a\\|b |", "## Notes", "ECE", "| elsewhere |"] {
+        for wanted in [
+            "| Data | made up |",
+            "| Licence of the data | CC0 |",
+            "0.500",
+            "| of it: a\\|b |",
+            "## Notes",
+            "ECE",
+            "| elsewhere |",
+        ] {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
         assert!(Card::from_markdown("nothing").is_err());

@@ -175,7 +175,8 @@ mod tests {
             seen.bytes.iter().map(|gram| format!("b{gram}")).chain(seen.words.iter().map(|gram| format!("w{gram}"))).collect();
         assert_eq!(seen.hashes.len(), distinct.len());
         let hash = |text: &str| word(format!("{text}\0\0\0\0\0\0\0\0").as_bytes(), 0, text.len());
-        let all: HashSet<u64> = ["a", "ab", "abcdefgh", "abcdefghi", "abcdefghijklmnop", "abcdefghijklmnopq", "abcdefgi"].map(hash).into();
+        let all: HashSet<u64> =
+            ["a", "ab", "abcdefgh", "abcdefghi", "abcdefghijklmnop", "abcdefghijklmnopq", "abcdefgi"].map(hash).into();
         assert_eq!(all.len(), 7);
     }
 

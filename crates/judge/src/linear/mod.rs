@@ -90,7 +90,10 @@ impl LinearSpec {
     fn builtin(&self) -> Result<Option<&'static BuiltinModel>, SpecError> {
         let Some(name) = self.model.strip_prefix(BUILTIN_PREFIX) else { return Ok(None) };
         let unknown = || {
-            SpecError::new("model", format!("there is no built-in model {name:?}: use {} or the path of a model file", builtin_names()))
+            SpecError::new(
+                "model",
+                format!("there is no built-in model {name:?}: use {} or the path of a model file", builtin_names()),
+            )
         };
         builtin(name).map(Some).ok_or_else(unknown)
     }

@@ -123,9 +123,7 @@ impl LinearModel {
         let mut sums = Sums { model: self, bytes: 0, bytes_count: 0, words: 0, words_count: 0 };
         features::visit(segment, &mut sums);
         let part = |sum: i32, scale: f32, count: u32| sum as f32 * scale / (count.max(1) as f32).sqrt();
-        self.bias
-            + part(sums.bytes, self.bytes.scale, sums.bytes_count)
-            + part(sums.words, self.words.scale, sums.words_count)
+        self.bias + part(sums.bytes, self.bytes.scale, sums.bytes_count) + part(sums.words, self.words.scale, sums.words_count)
     }
 
     /// Reads all `texts`, each alone, within the limit of what is read.
@@ -234,10 +232,14 @@ impl<'b> Reader<'b> {
         let name = std::str::from_utf8(name).map_err(|_| self.wrong(format!("its name is not UTF-8: {AGAIN}")))?.to_owned();
         let numbers = [f64::from(bytes_scale), f64::from(words_scale), f64::from(bias), slope, offset, threshold];
         if !numbers.iter().all(|number| number.is_finite() && number.abs() < 1e12) {
-            return Err(self.wrong("holds what is no number (NaN or infinite): train it again, perhaps with a smaller --learning-rate"));
+            return Err(
+                self.wrong("holds what is no number (NaN or infinite): train it again, perhaps with a smaller --learning-rate")
+            );
         }
         if slope < 0.0 || !(0.0..=1.0).contains(&threshold) {
-            return Err(self.wrong(format!("its calibration makes no sense (slope {slope}, threshold {threshold}): train it again")));
+            return Err(
+                self.wrong(format!("its calibration makes no sense (slope {slope}, threshold {threshold}): train it again"))
+            );
         }
         let start = body - tables;
         let middle = start + (1_usize << bytes_bits);

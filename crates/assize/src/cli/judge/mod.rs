@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::Ending;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: assize judge train --data labelled.jsonl --out rude.bin")]
 pub struct Judge {
     #[command(subcommand)]
     command: JudgeCommand,

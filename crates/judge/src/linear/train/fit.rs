@@ -133,7 +133,12 @@ impl Learner {
 }
 
 /// Fits on `training` until `validation` gets no better.
-pub(super) fn fit(training: &[&Example], validation: &[&Example], spec: &TrainSpec, progress: &mut dyn FnMut(Progress)) -> Fitted {
+pub(super) fn fit(
+    training: &[&Example],
+    validation: &[&Example],
+    spec: &TrainSpec,
+    progress: &mut dyn FnMut(Progress),
+) -> Fitted {
     let mut learner = Learner {
         bytes: Weights::new(1 << spec.bytes_bits),
         words: Weights::new(1 << spec.words_bits),
@@ -185,10 +190,15 @@ fn table(weights: &[f32], bits: u32) -> Table {
     let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
     let rounded = |weight: f32, scale: f32| (weight / scale).round().clamp(-STEPS, STEPS);
     let lost = |scale: f32| -> f64 {
-        weights.iter().filter(|weight| **weight != 0.0).map(|weight| f64::from(weight - rounded(*weight, scale) * scale).powi(2)).sum()
+        weights
+            .iter()
+            .filter(|weight| **weight != 0.0)
+            .map(|weight| f64::from(weight - rounded(*weight, scale) * scale).powi(2))
+            .sum()
     };
     let scales = [1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2].map(|share| (largest * share / STEPS).max(f32::MIN_POSITIVE));
-    let scale = scales.into_iter().map(|scale| (lost(scale), scale)).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, scale)| scale);
+    let scale =
+        scales.into_iter().map(|scale| (lost(scale), scale)).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, scale)| scale);
     let bytes: Vec<u8> = weights.iter().map(|weight| rounded(*weight, scale) as i8 as u8).collect();
     Table { bits, scale, weights: bytes.into() }
 }

@@ -128,7 +128,8 @@ const HELD_OUT_MIN: u64 = 3;
 pub fn train(examples: &[Example], spec: &TrainSpec, progress: &mut dyn FnMut(Progress)) -> Result<Trained, TrainError> {
     check(spec)?;
     let split = split::split(examples, spec.seed);
-    let of = |part: Part| split.parts.iter().zip(examples).filter(move |(other, _)| **other == Some(part)).map(|(_, example)| example);
+    let of =
+        |part: Part| split.parts.iter().zip(examples).filter(move |(other, _)| **other == Some(part)).map(|(_, example)| example);
     let collected = |part: Part| of(part).collect::<Vec<_>>();
     let (training, validation) = (collected(Part::Training), collected(Part::Validation));
     let (calibration, test) = (collected(Part::Calibration), collected(Part::Test));
@@ -152,7 +153,10 @@ pub fn train(examples: &[Example], spec: &TrainSpec, progress: &mut dyn FnMut(Pr
     let fitted = fit::fit(&training, &validation, spec, progress);
     let mut model = fit::quantised(&fitted, spec);
     let margins = |examples: &[&Example]| -> Vec<(f64, f64)> {
-        examples.iter().map(|example| (f64::from(model.search([example.text.as_str()].into_iter()).margin), example.label)).collect()
+        examples
+            .iter()
+            .map(|example| (f64::from(model.search([example.text.as_str()].into_iter()).margin), example.label))
+            .collect()
     };
     // A text without any word has no margin, and always scores 0.
     let margins: Vec<(f64, f64)> = margins(&calibration).into_iter().filter(|(margin, _)| margin.is_finite()).collect();

@@ -97,8 +97,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_never_torn_apart() {
-        let examples: Vec<Example> =
-            (0..4000).map(|n| example(format!("text {n}"), Some(format!("c{}", n / 5)))).collect();
+        let examples: Vec<Example> = (0..4000).map(|n| example(format!("text {n}"), Some(format!("c{}", n / 5)))).collect();
         let split = split(&examples, 1);
         assert_eq!(split.repeated, 0);
         for cluster in split.parts.chunks(5) {
