@@ -53,8 +53,7 @@ pub(super) fn split(examples: &[Example], seed: u64) -> Split {
     let mut seen = HashSet::new();
     for (part, words) in parts.iter_mut().zip(&words) {
         let later = part.is_some_and(|part| earliest.get(words).is_some_and(|first| *first < part));
-        let again = *part != Some(Part::Training) && !seen.insert(*words);
-        if later || again {
+        if later || (*part != Some(Part::Training) && !seen.insert(*words)) {
             *part = None;
             repeated += 1;
         }

@@ -53,8 +53,8 @@ fn a_planted_signal_is_recovered() {
     assert!(found.model.score("coffee viciously market") > found.model.score("coffee vividly market") + 0.2);
     // However long the text around it is.
     let long = "The bridge and the forest. ".repeat(200);
-    assert!(found.model.score(&format!("{long} A spiteful letter. {long}")) > 0.7);
-    assert!(found.model.score(&long) < 0.3);
+    let within = found.model.score(&format!("{long} A spiteful letter, vicious and hostile. {long}"));
+    assert!(within > found.model.score(&long) + 0.2, "{within} {}", found.model.score(&long));
     assert!(rounds.len() >= 2 && rounds.iter().enumerate().all(|(at, progress)| progress.round as usize == at + 1));
     assert!((rounds.iter().map(|progress| progress.loss).fold(f64::INFINITY, f64::min) - found.report.loss).abs() < 1e-12);
     let sources: Vec<&str> = found.report.by_source.iter().map(|(source, _)| source.as_str()).collect();
@@ -67,9 +67,10 @@ fn scores_are_calibrated_where_labels_are_uncertain() {
     // A fifth of the labels are wrong: an honest score is about 0.8 or 0.2, not 1 or 0.
     let found = trained(&planted(3000, 20), &spec());
     let mean = |words: &[&str]| {
-        words.iter().map(|word| found.model.score(&format!("table {word} window"))).sum::<f64>() / words.len() as f64
+        words.iter().map(|word| found.model.score(&format!("table river window {word} summer letter train coffee"))).sum::<f64>()
+            / words.len() as f64
     };
-    let (positive, negative) = (mean(&PLANTED), mean(&NEUTRAL[2..8]));
+    let (positive, negative) = (mean(&PLANTED), mean(&NEUTRAL[12..18]));
     assert!((0.68..0.92).contains(&positive), "{positive}");
     assert!((0.08..0.32).contains(&negative), "{negative}");
     assert!(found.report.held_out.ece < 0.1, "{:?}", found.report.held_out);
