@@ -69,8 +69,9 @@ fn word_end(text: &[u8], start: usize, len: usize) -> usize {
 #[inline]
 fn within(text: &[u8], start: usize, end: usize, features: &mut impl Features) {
     let mut at = start;
-    while at + 5 <= end {
-        let eight = eight_at(text, at);
+    // All places with room for five bytes; behind a word there are at least eight more to be read.
+    for eight in text.get(start..end + 3).unwrap_or_default().windows(8).filter_map(<[u8]>::first_chunk) {
+        let eight = u64::from_le_bytes(*eight);
         features.bytes(hash(eight & 0xff_ffff), at, at + 3);
         features.bytes(hash(eight & 0xffff_ffff), at, at + 4);
         features.bytes(hash(eight & 0xff_ffff_ffff), at, at + 5);

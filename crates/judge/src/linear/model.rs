@@ -59,8 +59,21 @@ pub(super) struct Table {
 }
 
 impl Table {
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        Lookup { bits: self.bits, weights: &self.weights }
+    }
+}
+
+/// A table to look weights up in, without asking each time where it is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Lookup<'m> {
+    bits: u32,
+    weights: &'m [u8],
+}
+
+impl Lookup<'_> {
     #[inline]
-    pub(super) fn weight(&self, hash: u64) -> i32 {
+    pub(super) fn weight(self, hash: u64) -> i32 {
         self.weights.get(features::bucket(hash, self.bits)).map_or(0, |weight| i32::from(*weight as i8))
     }
 }
@@ -74,7 +87,8 @@ pub(super) struct Found {
 }
 
 struct Sums<'m> {
-    model: &'m LinearModel,
+    of_bytes: Lookup<'m>,
+    of_words: Lookup<'m>,
     bytes: i32,
     bytes_count: u32,
     words: i32,
@@ -84,12 +98,12 @@ struct Sums<'m> {
 impl Features for Sums<'_> {
     #[inline]
     fn bytes(&mut self, hash: u64, _: usize, _: usize) {
-        self.bytes += self.model.bytes.weight(hash);
+        self.bytes += self.of_bytes.weight(hash);
         self.bytes_count += 1;
     }
     #[inline]
     fn words(&mut self, hash: u64, _: usize, _: usize) {
-        self.words += self.model.words.weight(hash);
+        self.words += self.of_words.weight(hash);
         self.words_count += 1;
     }
 }
@@ -120,7 +134,8 @@ impl LinearModel {
     }
 
     pub(super) fn margin(&self, segment: &Segment) -> f32 {
-        let mut sums = Sums { model: self, bytes: 0, bytes_count: 0, words: 0, words_count: 0 };
+        let (of_bytes, of_words) = (self.bytes.lookup(), self.words.lookup());
+        let mut sums = Sums { of_bytes, of_words, bytes: 0, bytes_count: 0, words: 0, words_count: 0 };
         features::visit(segment, &mut sums);
         let part = |sum: i32, scale: f32, count: u32| sum as f32 * scale / (count.max(1) as f32).sqrt();
         self.bias + part(sums.bytes, self.bytes.scale, sums.bytes_count) + part(sums.words, self.words.scale, sums.words_count)

@@ -45,12 +45,15 @@ impl Features for Counts {
 
 impl Features for Parts<'_> {
     fn bytes(&mut self, hash: u64, _: usize, _: usize) {
-        self.pending += self.model.bytes.weight(hash) as f32 * self.per_byte;
+        self.pending += self.model.bytes.lookup().weight(hash) as f32 * self.per_byte;
     }
     fn words(&mut self, hash: u64, start: usize, end: usize) {
         // Byte n-grams of a word are given before the word, phrases that end with it after it.
         let of_bytes = std::mem::take(&mut self.pending);
-        self.parts.push(Part { start, end, weight: self.model.words.weight(hash) as f32 * self.per_word + of_bytes });
+        let weight = self.model.words.lookup().weight(hash) as f32 * self.per_word + of_bytes;
+        if weight > 0.0 {
+            self.parts.push(Part { start, end, weight });
+        }
     }
 }
 
@@ -61,12 +64,12 @@ pub(super) fn heaviest(model: &LinearModel, segment: &Segment) -> String {
     features::visit(segment, &mut counts);
     let each = |scale: f32, count: u32| scale / (count.max(1) as f32).sqrt();
     let (per_byte, per_word) = (each(model.bytes.scale, counts.bytes), each(model.words.scale, counts.words));
-    let mut parts = Parts { model, parts: Vec::new(), pending: 0.0, per_byte, per_word };
+    let mut parts = Parts { model, parts: Vec::with_capacity(128), pending: 0.0, per_byte, per_word };
     features::visit(segment, &mut parts);
     let mut parts = parts.parts;
-    parts.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.start.cmp(&b.start)));
+    parts.sort_unstable_by(|a, b| b.weight.total_cmp(&a.weight).then((a.start, a.end).cmp(&(b.start, b.end))));
     let mut named: Vec<&str> = Vec::new();
-    for part in parts.iter().take_while(|part| part.weight > 0.0) {
+    for part in &parts {
         let text = segment.text().get(part.start..part.end).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let Some(text) = text.filter(|text| !text.is_empty() && text.chars().count() <= NAMED_CHARS_MAX) else { continue };
         if named.iter().any(|other| other.contains(text) || text.contains(other)) {
