@@ -81,6 +81,32 @@ pub struct TokenUsage {
     /// Input tokens that were read from the provider's prompt cache.
     #[serde(default)]
     pub cached_input: u64,
+    /// Input tokens that were written to it, where the provider charges for that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+}
+
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
+impl TokenUsage {
+    /// The usage of a call that answered `n` questions, as `n` parts that add up to it exactly.
+    pub fn split(&self, n: usize) -> Vec<Self> {
+        let part = |total: u64, at: u64| share(total, at, n as u64);
+        let usage = |at| Self {
+            input: part(self.input, at),
+            output: part(self.output, at),
+            cached_input: part(self.cached_input, at),
+            cache_write: part(self.cache_write, at),
+        };
+        (0..n as u64).map(usage).collect()
+    }
+}
+
+/// The part `at` of `total` in `n` parts that differ by one at the most and add up to it.
+pub(crate) fn share(total: u64, at: u64, n: u64) -> u64 {
+    total.checked_div(n).map_or(0, |part| part + u64::from(at < total % n))
 }
 
 /// What was odd about an interaction when it came in.

@@ -25,20 +25,27 @@ pub trait InlineJudge: Send + Sync {
     fn judge(&self, interaction: &Interaction) -> InlineVerdict;
 }
 
-/// A judge that has to be called: slow, fallible, and as a rule paid.
+/// A judge that has to be called: slow, fallible, and as a rule paid. It is opened with the questions of all metrics that name it, and
+/// asked one or, where it can, several of them in one call.
 #[async_trait]
 pub trait CalledJudge: Send + Sync {
-    /// The version of this judge as asked one metric's question.
-    fn version(&self) -> &JudgeVersion;
+    /// The version of this judge as asked each of its questions, in their order.
+    fn versions(&self) -> &[JudgeVersion];
 
-    /// The provider whose limits apply.
+    /// The provider whose limits apply; the judge's own name where it needs none.
     fn provider(&self) -> &ProviderName;
 
     /// The model that is asked for.
     fn model(&self) -> &str;
 
-    /// One attempt. Whatever happens, it ends within the judge's timeout.
-    async fn attempt(&self, interaction: &Interaction) -> Result<Verdict, CallFailure>;
+    /// How many questions one call may carry, at least 1.
+    fn questions_max(&self) -> usize {
+        1
+    }
+
+    /// One attempt to have `questions`, indices into [`Self::versions`], answered in one call. Whatever happens, it ends within the
+    /// judge's timeout. As many results come back as questions were asked, in their order; what the call cost is split over them.
+    async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>>;
 }
 
 /// Why an attempt gave no verdict.
@@ -83,6 +90,26 @@ impl CallFailureKind {
             Self::RateLimited | Self::Unavailable | Self::Timeout | Self::Network | Self::InvalidAnswer => true,
             Self::Unauthorized | Self::Rejected | Self::Refused => false,
         }
+    }
+}
+
+impl CallFailure {
+    /// A failure of which nothing but this is known.
+    pub fn new(kind: CallFailureKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { kind, message, retry_after: None, headroom_gone: false, usage: None, cost: None, latency_ms: 0 }
+    }
+
+    /// The failure of a whole call that carried `n` questions, once for each, what it cost split over them.
+    pub fn split(self, n: usize) -> Vec<Self> {
+        let usages = self.usage.map(|usage| usage.split(n));
+        let costs = self.cost.map(|cost| cost.split(n));
+        let part = |at: usize| Self {
+            usage: usages.as_ref().and_then(|parts| parts.get(at).copied()),
+            cost: costs.as_ref().and_then(|parts| parts.get(at).copied()),
+            ..self.clone()
+        };
+        (0..n).map(part).collect()
     }
 }
 

@@ -3,10 +3,12 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`parking`], [`queue`], [`results`], [`control`]).
+//! ([`judge`], [`cache`], [`parking`], [`queue`], [`results`], [`control`]).
 #![warn(missing_docs)]
 
 pub mod accepted;
+pub mod allocation;
+pub mod cache;
 pub mod control;
 pub mod draw;
 pub mod error;
@@ -27,6 +29,8 @@ pub mod time;
 pub mod verdict;
 
 pub use accepted::{Accepted, Decision, DecisionState, TierScore};
+pub use allocation::Allocation;
+pub use cache::{CacheBounds, CacheEntry, CacheKey, CacheStats, CachedVerdict, VerdictCache};
 pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;
@@ -35,11 +39,11 @@ pub use ids::{
     TenantName,
 };
 pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
-pub use metric::{Metric, Needs, Tier, TierKind, Unit};
+pub use metric::{Metric, Needs, ReusePolicy, Tier, TierKind, Unit};
 pub use money::{NanoUsd, Price};
 pub use outcome::{Outcome, Reason};
 pub use policy::{Dimension, Policy};
 pub use sampling::{Condition, SamplingPolicy, SmartRule, inclusion};
-pub use scored::{CallRecord, CallStatus, Scored};
+pub use scored::{CallRecord, CallStatus, Part, Scored, Step};
 pub use time::{Clock, Hour, SystemClock, Timestamp};
-pub use verdict::Verdict;
+pub use verdict::{ReuseKind, Reused, Verdict};

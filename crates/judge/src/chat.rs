@@ -1,4 +1,4 @@
-//! A chat model as a judge: one question, one model, one attempt at a time.
+//! A chat model as a judge: one model, the questions of all metrics that name it, one attempt at a time.
 
 use std::sync::Arc;
 
@@ -16,23 +16,33 @@ use crate::spec::{ChatSpec, Question};
 /// A judge that asks a model of a provider about an interaction.
 pub struct ChatJudge {
     name: JudgeName,
-    version: JudgeVersion,
     spec: ChatSpec,
-    question: Question,
-    prompt: Prompt,
+    asked: Vec<Asked>,
+    versions: Vec<JudgeVersion>,
     price: Option<Price>,
     provider: Arc<dyn Provider>,
 }
 
+/// A question as this judge asks it.
+struct Asked {
+    question: Question,
+    prompt: Prompt,
+}
+
 impl ChatJudge {
-    /// A judge called `name` that asks `question`. Which question that is, the metric's or the judge's own, is decided by the caller.
+    /// A judge called `name` that asks `questions`. Which these are, the metrics' or the judge's own, is decided by the caller.
     ///
     /// # Errors
     /// Where [`ChatSpec::check`] or [`Question::check`] refuses, the template of `instructions` cannot be rendered, or `provider` is
     /// not the one that `spec` names.
-    pub fn open(name: &JudgeName, spec: &ChatSpec, question: &Question, provider: Arc<dyn Provider>) -> Result<Self, SpecError> {
+    pub fn open(
+        name: &JudgeName,
+        spec: &ChatSpec,
+        questions: &[Question],
+        provider: Arc<dyn Provider>,
+    ) -> Result<Self, SpecError> {
         spec.check()?;
-        question.check()?;
+        let asked = questions.iter().map(|question| Asked::open(question, spec)).collect::<Result<_, _>>()?;
         if provider.name() != &spec.provider {
             return Err(SpecError::new("provider", format!("{} was wanted and {} was given", spec.provider, provider.name())));
         }
@@ -42,10 +52,9 @@ impl ChatJudge {
         };
         Ok(Self {
             name: name.clone(),
-            version: version(spec, question, provider.as_ref()),
-            prompt: Prompt::open(question, spec.instructions.as_deref())?,
+            versions: questions.iter().map(|question| version(spec, question, provider.as_ref())).collect(),
+            asked,
             spec: spec.clone(),
-            question: question.clone(),
             price,
             provider,
         })
@@ -60,13 +69,33 @@ impl ChatJudge {
         Some(self.price?.cost(&usage?))
     }
 
-    fn verdict(&self, completion: Completion) -> Result<Verdict, CallFailure> {
+    async fn ask(&self, interaction: &Interaction, asked: &Asked, version: &JudgeVersion) -> Result<Verdict, CallFailure> {
+        let item = asked.prompt.item(interaction);
+        let request = Request {
+            model: &self.spec.model,
+            system: asked.prompt.system(),
+            system_json: asked.prompt.system_json(),
+            item: &item,
+            temperature: self.spec.temperature,
+            seed: self.spec.seed,
+            max_completion_tokens: self.spec.max_completion_tokens,
+            response_format: self.spec.response_format,
+            question: &asked.question,
+            interaction,
+        };
+        match self.provider.complete(&request).await {
+            Ok(completion) => self.verdict(completion, version),
+            Err(failure) => Err(CallFailure { cost: self.cost(failure.usage), ..failure }),
+        }
+    }
+
+    fn verdict(&self, completion: Completion, version: &JudgeVersion) -> Result<Verdict, CallFailure> {
         let Completion { text, cut_short, model, usage, latency_ms, simulated } = completion;
         let cost = self.cost(usage);
         match answer::parse(&text) {
             Ok(answer) => Ok(Verdict {
                 judge: self.name.clone(),
-                version: self.version.clone(),
+                version: version.clone(),
                 score: answer.score,
                 label: None,
                 confidence: None,
@@ -76,6 +105,7 @@ impl ChatJudge {
                 cost,
                 latency_ms,
                 simulated,
+                reused: None,
             }),
             Err(why) => {
                 let message = if cut_short {
@@ -90,6 +120,13 @@ impl ChatJudge {
                 Err(CallFailure { kind, message, retry_after: None, headroom_gone: false, usage, cost, latency_ms })
             }
         }
+    }
+}
+
+impl Asked {
+    fn open(question: &Question, spec: &ChatSpec) -> Result<Self, SpecError> {
+        question.check()?;
+        Ok(Self { question: question.clone(), prompt: Prompt::open(question, spec.instructions.as_deref())? })
     }
 }
 
@@ -118,8 +155,8 @@ fn version(spec: &ChatSpec, question: &Question, provider: &dyn Provider) -> Jud
 
 #[async_trait]
 impl CalledJudge for ChatJudge {
-    fn version(&self) -> &JudgeVersion {
-        &self.version
+    fn versions(&self) -> &[JudgeVersion] {
+        &self.versions
     }
 
     fn provider(&self) -> &ProviderName {
@@ -130,23 +167,11 @@ impl CalledJudge for ChatJudge {
         &self.spec.model
     }
 
-    async fn attempt(&self, interaction: &Interaction) -> Result<Verdict, CallFailure> {
-        let item = self.prompt.item(interaction);
-        let request = Request {
-            model: &self.spec.model,
-            system: self.prompt.system(),
-            system_json: self.prompt.system_json(),
-            item: &item,
-            temperature: self.spec.temperature,
-            seed: self.spec.seed,
-            max_completion_tokens: self.spec.max_completion_tokens,
-            response_format: self.spec.response_format,
-            question: &self.question,
-            interaction,
-        };
-        match self.provider.complete(&request).await {
-            Ok(completion) => self.verdict(completion),
-            Err(failure) => Err(CallFailure { cost: self.cost(failure.usage), ..failure }),
+    async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
+        let mut verdicts = Vec::with_capacity(questions.len());
+        for (asked, version) in questions.iter().filter_map(|&at| Some((self.asked.get(at)?, self.versions.get(at)?))) {
+            verdicts.push(self.ask(interaction, asked, version).await);
         }
+        verdicts
     }
 }

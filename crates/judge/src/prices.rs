@@ -8,6 +8,7 @@ const fn cents(input: u64, cached_input: u64, output: u64) -> Price {
     Price {
         input: NanoUsd(input * 10_000_000),
         cached_input: NanoUsd(cached_input * 10_000_000),
+        cache_write: NanoUsd(input * 10_000_000),
         output: NanoUsd(output * 10_000_000),
     }
 }
@@ -33,7 +34,10 @@ mod tests {
     #[test]
     fn an_evaluation_of_1000_and_50_tokens_costs_what_the_price_list_says() {
         let cost = |model, cached_input| {
-            built_in(model).unwrap().cost(&TokenUsage { input: 1000, output: 50, cached_input }).to_string()
+            built_in(model)
+                .unwrap()
+                .cost(&TokenUsage { input: 1000, output: 50, cached_input, ..TokenUsage::default() })
+                .to_string()
         };
         assert_eq!(cost("gpt-4o-2024-05-13", 0), "$0.00575");
         assert_eq!(cost("gpt-4o-2024-05-13", 800), "$0.00575");

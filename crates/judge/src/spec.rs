@@ -218,6 +218,9 @@ pub enum PriceSpec {
         /// Input tokens from the prompt cache; like `input` where not given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cached_input: Option<f64>,
+        /// Input tokens written to the prompt cache; like `input` where not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cache_write: Option<f64>,
     },
 }
 
@@ -240,9 +243,12 @@ impl PriceSpec {
             }
         };
         match self {
-            Self::Word(FreePrice::Free) => Ok(Price { input: NanoUsd(0), cached_input: NanoUsd(0), output: NanoUsd(0) }),
-            Self::PerMillion { input, output, cached_input } => Ok(Price {
+            Self::Word(FreePrice::Free) => {
+                Ok(Price { input: NanoUsd(0), cached_input: NanoUsd(0), cache_write: NanoUsd(0), output: NanoUsd(0) })
+            }
+            Self::PerMillion { input, output, cached_input, cache_write } => Ok(Price {
                 input: nano("input", input)?,
+                cache_write: nano("cache_write", cache_write.unwrap_or(input))?,
                 output: nano("output", output)?,
                 cached_input: nano("cached_input", cached_input.unwrap_or(input))?,
             }),

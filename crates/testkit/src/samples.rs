@@ -5,8 +5,8 @@ use std::sync::Arc;
 use assize_core::queue::Entry;
 use assize_core::{
     Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Features, Flags, Interaction, InteractionId, JudgeName,
-    JudgeVersion, Message, MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, ProviderName, Reason, Role, RowKey, Scored,
-    TierScore, Timestamp, TokenUsage, Verdict,
+    JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role, RowKey,
+    Scored, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 /// 2026-11-24T08:00:00Z, the beginning of an hour.
@@ -118,10 +118,11 @@ pub fn verdict(judge_name: &str, score: f64) -> Verdict {
         confidence: Some(0.1 + 0.2),
         reason: "because".to_owned(),
         model: Some("gpt-4o-2024-05-13".to_owned()),
-        usage: Some(TokenUsage { input: 1000, output: 50, cached_input: 0 }),
+        usage: Some(TokenUsage { input: 1000, output: 50, cached_input: 0, ..TokenUsage::default() }),
         cost: Some(NanoUsd(5_750_000)),
         latency_ms: 900,
         simulated: false,
+        reused: None,
     }
 }
 
@@ -134,10 +135,11 @@ pub fn call(call_id: &str, at: Timestamp) -> CallRecord {
         model: "gpt-4o-2024-05-13".to_owned(),
         status: CallStatus::Answered,
         error: None,
-        usage: Some(TokenUsage { input: 1000, output: 50, cached_input: 0 }),
+        usage: Some(TokenUsage { input: 1000, output: 50, cached_input: 0, ..TokenUsage::default() }),
         cost: Some(NanoUsd(5_750_000)),
         latency_ms: 900,
         at,
+        part: Part::default(),
     }
 }
 
@@ -158,6 +160,8 @@ pub fn judged(row: &Accepted, metric_name: &str, score: f64) -> Scored {
         reason: None,
         verdicts: vec![verdict("gpt-4o", score)],
         calls: vec![call(&call_id, at)],
+        steps: Vec::new(),
+        probability: row.decision(&metric(metric_name)).map_or(1.0, |decision| decision.probability),
         at,
     }
 }

@@ -1,13 +1,19 @@
 //! The flow. Read [`accept`], [`score`] and [`report`] first; the rest serves them.
 
 pub mod accept;
+pub mod allocations;
+pub mod ask;
 pub mod call;
+pub mod case;
+pub mod clients;
+pub mod course;
 pub mod decide;
 pub mod fold;
 pub mod gate;
 pub mod panel;
 pub mod report;
 pub mod score;
+pub mod seat;
 pub mod waiting;
 
 use std::sync::Arc;
@@ -32,6 +38,7 @@ pub struct Pipeline {
     pub recorder: Arc<dyn Recorder>,
     pub counters: Arc<Counters>,
     pub limits: score::Limits,
+    pub allocations: allocations::Allocations,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -52,7 +59,8 @@ impl Pipeline {
         limits: score::Limits,
     ) -> Self {
         let folded = watch::Sender::new(Offset(0));
-        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, accepted: Notify::new(), folded }
+        let allocations = allocations::Allocations::default();
+        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, allocations, accepted: Notify::new(), folded }
     }
 }
 

@@ -1,33 +1,16 @@
-//! The judges of a policy, opened and seated by metric.
+//! The policy in force and its judges, and those of items that are still to be scored by older policies.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use assize_core::judge::{CalledJudge, InlineJudge};
-use assize_core::{JudgeName, Metric, Policy, PolicyVersion, ProviderName, StoreError, Tier, TierKind, Timestamp, Unit};
-use assize_judge::providers::{self, Provider};
-use assize_judge::spec::{JudgeKind, ProviderKind, ProviderSpec};
-use assize_judge::{ChatJudge, linear, metrics, rules};
+use assize_core::{Metric, Policy, PolicyVersion, StoreError, Timestamp, Unit};
+use assize_judge::spec::{ProviderKind, ProviderSpec};
 
 use super::PolicyStore;
-use super::gate::Gate;
+use super::clients::Providers;
+use super::seat::{self, Seats};
 use crate::config::ConfigError;
-use crate::config::policy::{AskedMetric, PolicySpec};
-use crate::config::settings::CascadeEntry;
-use crate::secrets::provider_key;
-
-/// A called judge in its seat, behind the gate of its provider.
-pub struct CalledSeat {
-    pub name: JudgeName,
-    pub judge: Arc<dyn CalledJudge>,
-    pub gate: Arc<Gate>,
-}
-
-/// The judges of one metric, in cascade order.
-pub struct Seats {
-    pub inline: Vec<(JudgeName, Arc<dyn InlineJudge>)>,
-    pub called: Vec<CalledSeat>,
-}
+use crate::config::policy::PolicySpec;
 
 /// A policy and its judges.
 pub struct Panel {
@@ -125,44 +108,22 @@ pub enum PanelError {
     Store(#[from] StoreError),
 }
 
-/// Providers by their settings: judges of all panels that call the same provider share its connections and its gate.
-#[derive(Default)]
-pub struct Providers {
-    open: Mutex<Vec<OpenProvider>>,
-}
-
-struct OpenProvider {
-    spec: ProviderSpec,
-    client: Arc<dyn Provider>,
-    gate: Arc<Gate>,
-}
-
-impl Providers {
-    fn get(&self, spec: &ProviderSpec) -> Result<(Arc<dyn Provider>, Arc<Gate>), ConfigError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = open.iter().find(|known| &known.spec == spec) {
-            return Ok((Arc::clone(&known.client), Arc::clone(&known.gate)));
-        }
-        let key = provider_key(spec)?;
-        let client = providers::open(spec, key)
-            .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
-        let gate = Arc::new(Gate::new(spec.concurrency, spec.attempts));
-        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), gate: Arc::clone(&gate) });
-        Ok((client, gate))
-    }
-}
-
 fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigError> {
     let mut seats = Vec::new();
     let mut metrics = Vec::new();
+    let judges = seat::open(spec, providers)?;
     for metric in &spec.metrics {
-        let (seated, tiers) = seat(metric, spec, providers)?;
+        let (seated, tiers, fallback) = judges.seats(metric)?;
         metrics.push(Metric {
             name: metric.name.clone(),
             unit: Unit::Interaction,
             needs: metric.question.as_ref().map(|question| question.needs).unwrap_or_default(),
             cascade: tiers,
             sampling: metric.sampling.clone(),
+            escalate: metric.escalate,
+            fallback,
+            reuse: metric.reuse,
+            max_delay_hours: metric.max_delay_hours,
         });
         seats.push(seated);
     }
@@ -177,52 +138,4 @@ fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigE
     let simulated = spec.providers.iter().any(|provider| provider.kind == ProviderKind::Simulated);
     let questions = spec.metrics.iter().map(|metric| metric.question.as_ref().map(|question| question.text.clone())).collect();
     Ok(Panel { policy, seats, questions, simulated })
-}
-
-fn seat(metric: &AskedMetric, spec: &PolicySpec, providers: &Providers) -> Result<(Seats, Vec<Tier>), ConfigError> {
-    let mut seats = Seats { inline: Vec::new(), called: Vec::new() };
-    let mut tiers = Vec::new();
-    for entry in &metric.cascade {
-        match entry {
-            CascadeEntry::BuiltinRules(builtin) => {
-                let name = JudgeName::new(&format!("builtin.{builtin}")).map_err(|error| ConfigError::new(error.to_string()))?;
-                let rules = metrics::builtin(builtin.as_str()).and_then(|builtin| builtin.rules());
-                let rules = rules.ok_or_else(|| ConfigError::new(format!("there are no built-in rules {builtin:?}")))?;
-                let judge =
-                    rules::open(&rules).map_err(|error| ConfigError::new(format!("built-in rules {builtin}: {error}")))?;
-                tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
-                seats.inline.push((name, judge));
-            }
-            CascadeEntry::Judge(name) => {
-                let wrong = |what: String| ConfigError::new(format!("[[judge]] {:?}: {what}", name.as_str()));
-                let judge = spec.judge(name).ok_or_else(|| wrong("is not configured".to_owned()))?;
-                match &judge.kind {
-                    JudgeKind::Rules(rules) => {
-                        let judge = rules::open(rules).map_err(|error| wrong(error.to_string()))?;
-                        tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
-                        seats.inline.push((name.clone(), judge));
-                    }
-                    JudgeKind::Linear(linear) => {
-                        let judge = linear::open(linear).map_err(|error| wrong(error.to_string()))?;
-                        tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline });
-                        seats.inline.push((name.clone(), judge));
-                    }
-                    JudgeKind::Chat(chat) => {
-                        let provider = provider(spec, &chat.provider)
-                            .ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
-                        let (client, gate) = providers.get(provider)?;
-                        let question = metric.question.as_ref().ok_or_else(|| wrong("has no question to ask".to_owned()))?;
-                        let judge = ChatJudge::open(name, chat, question, client).map_err(|error| wrong(error.to_string()))?;
-                        tiers.push(Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Called });
-                        seats.called.push(CalledSeat { name: name.clone(), judge: Arc::new(judge), gate });
-                    }
-                }
-            }
-        }
-    }
-    Ok((seats, tiers))
-}
-
-fn provider<'a>(spec: &'a PolicySpec, name: &ProviderName) -> Option<&'a ProviderSpec> {
-    spec.providers.iter().find(|provider| &provider.name == name)
 }

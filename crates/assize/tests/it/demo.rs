@@ -49,7 +49,7 @@ async fn with_a_key_the_real_provider_is_called() {
     assert_eq!(summary["calls"].as_u64(), Some(provider.calls()), "every call is on record");
     assert!(provider.calls() > 100);
     let price = assize_judge::prices::built_in(&provider.last_request().unwrap().model).expect("a model whose price is known");
-    let each = price.cost(&TokenUsage { input: 1_000, output: 50, cached_input: 0 }).to_usd();
+    let each = price.cost(&TokenUsage { input: 1_000, output: 50, cached_input: 0, ..TokenUsage::default() }).to_usd();
     let cost = provider.calls() as f64 * each;
     assert!(each > 0.0 && (summary["cost_usd"].as_f64().unwrap() - cost).abs() < 1e-6, "{} {cost}", summary["cost_usd"]);
     assert_eq!(provider.calls_of_one_item_max(), 1);

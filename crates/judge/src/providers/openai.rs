@@ -359,6 +359,7 @@ fn usage(usage: Option<&Value>) -> Option<TokenUsage> {
         input: count("/prompt_tokens")?,
         output: count("/completion_tokens")?,
         cached_input: count("/prompt_tokens_details/cached_tokens").unwrap_or(0),
+        cache_write: count("/prompt_tokens_details/cache_write_tokens").unwrap_or(0),
     })
 }
 

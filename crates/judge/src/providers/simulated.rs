@@ -50,6 +50,7 @@ impl Provider for Simulated {
             input: tokens(request.system) + tokens(request.item),
             output: tokens(&text).min(u64::from(request.max_completion_tokens)),
             cached_input: 0,
+            cache_write: 0,
         };
         Ok(Completion {
             text,

@@ -373,7 +373,8 @@ async fn absurd_numbers_do_no_harm(opener: &dyn Opener<dyn Results>) {
     for row in &rows {
         let mut scored = judged(row, "refusal", 1.0);
         scored.calls[0].cost = Some(NanoUsd(u64::MAX));
-        scored.calls[0].usage = Some(TokenUsage { input: u64::MAX, output: u64::MAX, cached_input: u64::MAX });
+        scored.calls[0].usage =
+            Some(TokenUsage { input: u64::MAX, output: u64::MAX, cached_input: u64::MAX, ..TokenUsage::default() });
         scored.calls[0].latency_ms = u64::MAX;
         results.record(&[scored]).await.expect("recorded");
     }

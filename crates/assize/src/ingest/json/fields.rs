@@ -206,9 +206,14 @@ fn usage(json: &Json<'_>) -> Result<Option<TokenUsage>, Fault> {
         None if read.is_some() || written.is_some() => {
             let cached = read.unwrap_or(0);
             let input = input.unwrap_or(0).saturating_add(cached).saturating_add(written.unwrap_or(0));
-            TokenUsage { input, output: output.unwrap_or(0), cached_input: cached }
+            TokenUsage { input, output: output.unwrap_or(0), cached_input: cached, ..TokenUsage::default() }
         }
-        cached => TokenUsage { input: input.unwrap_or(0), output: output.unwrap_or(0), cached_input: cached.unwrap_or(0) },
+        cached => TokenUsage {
+            input: input.unwrap_or(0),
+            output: output.unwrap_or(0),
+            cached_input: cached.unwrap_or(0),
+            ..TokenUsage::default()
+        },
     };
     if usage.cached_input > usage.input {
         return fault("has more cached tokens than input tokens, which include them");

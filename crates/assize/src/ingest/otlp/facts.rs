@@ -322,7 +322,7 @@ impl Tokens {
         }
         let (input, cached_input) = (self.input.unwrap_or(0), self.cached.unwrap_or(0));
         let input = if cached_input > input { input.saturating_add(cached_input) } else { input };
-        Some(TokenUsage { input, output: self.output.unwrap_or(0), cached_input })
+        Some(TokenUsage { input, output: self.output.unwrap_or(0), cached_input, ..TokenUsage::default() })
     }
 }
 
