@@ -16,7 +16,6 @@ mod reason;
 mod segment;
 pub mod train;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,7 +72,7 @@ impl BuiltinModel {
     /// # Errors
     /// Never, unless the binary itself is damaged.
     pub fn model(&self) -> Result<LinearModel, ModelError> {
-        LinearModel::from_bytes(&format!("{BUILTIN_PREFIX}{}", self.name), &Cow::Borrowed(self.bytes))
+        LinearModel::from_bytes(&format!("{BUILTIN_PREFIX}{}", self.name), self.bytes)
     }
 }
 

@@ -168,15 +168,21 @@ impl LinearModel {
         if length > FILE_BYTES_MAX {
             return Err(wrong(format!("{length} bytes are too many for a linear model ({FILE_BYTES_MAX} at the most): {AGAIN}")));
         }
-        Self::from_bytes(&file, &Cow::Owned(std::fs::read(path).map_err(unreadable)?))
+        Self::from_bytes(&file, std::fs::read(path).map_err(unreadable)?)
     }
 
     /// Reads a model from the bytes of a file; `file` is its name in errors.
     ///
     /// # Errors
     /// As [`LinearModel::open`].
-    pub fn from_bytes(file: &str, bytes: &Cow<'static, [u8]>) -> Result<Self, ModelError> {
-        Reader { rest: bytes, file }.model(bytes)
+    pub fn from_bytes(file: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, ModelError> {
+        match bytes.into() {
+            // The weights stay where they are compiled in.
+            Cow::Borrowed(whole) => Reader { rest: whole, file }.model(whole, |from, to| Cow::Borrowed(part(whole, from, to))),
+            Cow::Owned(whole) => {
+                Reader { rest: &whole, file }.model(&whole, |from, to| Cow::Owned(part(&whole, from, to).to_vec()))
+            }
+        }
     }
 
     /// The bytes of the model's file.
@@ -214,7 +220,7 @@ impl<'b> Reader<'b> {
         ModelError { file: self.file.to_owned(), what: what.into() }
     }
 
-    fn model(mut self, whole: &Cow<'static, [u8]>) -> Result<LinearModel, ModelError> {
+    fn model(mut self, whole: &[u8], part: impl Fn(usize, usize) -> Cow<'static, [u8]>) -> Result<LinearModel, ModelError> {
         if self.take(MAGIC.len())? != MAGIC {
             return Err(self.wrong("is no linear model (it begins otherwise): make one with `assize judge train`"));
         }
@@ -260,8 +266,8 @@ impl<'b> Reader<'b> {
         let middle = start + (1_usize << bytes_bits);
         Ok(LinearModel {
             name,
-            bytes: Table { bits: bytes_bits, scale: bytes_scale, weights: part(whole, start, middle) },
-            words: Table { bits: words_bits, scale: words_scale, weights: part(whole, middle, body) },
+            bytes: Table { bits: bytes_bits, scale: bytes_scale, weights: part(start, middle) },
+            words: Table { bits: words_bits, scale: words_scale, weights: part(middle, body) },
             bias,
             slope,
             offset,
@@ -306,12 +312,8 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// Borrowed where the whole is compiled in.
-fn part(whole: &Cow<'static, [u8]>, start: usize, end: usize) -> Cow<'static, [u8]> {
-    match whole {
-        Cow::Borrowed(whole) => Cow::Borrowed(whole.get(start..end).unwrap_or_default()),
-        Cow::Owned(whole) => Cow::Owned(whole.get(start..end).unwrap_or_default().to_vec()),
-    }
+fn part(whole: &[u8], from: usize, to: usize) -> &[u8] {
+    whole.get(from..to).unwrap_or_default()
 }
 
 pub(super) fn logistic(x: f64) -> f64 {

@@ -21,7 +21,7 @@ fn model(seed: u8) -> LinearModel {
 }
 
 fn read(bytes: &[u8]) -> Result<LinearModel, ModelError> {
-    LinearModel::from_bytes("a/file.bin", &Cow::Owned(bytes.to_vec()))
+    LinearModel::from_bytes("a/file.bin", bytes.to_vec())
 }
 
 /// The file with something else in its head and a checksum that fits.

@@ -128,7 +128,6 @@ fn any_step_gives_a_model_that_can_be_opened() {
     let examples = planted(400, 30);
     for learning_rate in [1e-6, 10.0] {
         let found = trained(&examples, &TrainSpec { learning_rate, l2: 1.0, rounds_max: 3, ..spec() });
-        let bytes = std::borrow::Cow::Owned(found.model.to_bytes());
-        assert_eq!(LinearModel::from_bytes("m", &bytes).unwrap(), found.model);
+        assert_eq!(LinearModel::from_bytes("m", found.model.to_bytes()).unwrap(), found.model);
     }
 }
