@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cascade;
+mod chaos_provider;
 mod cli;
 mod command;
 mod config;
@@ -15,7 +16,9 @@ mod isolation;
 mod judge_train;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
+mod reuse;
 mod sampling;
 mod server;
 mod tidy;

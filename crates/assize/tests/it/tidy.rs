@@ -195,6 +195,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[[project]]\n", name),
         ("[[provider]]\n", name),
         ("[[judge]]\nkind = \"rules\"\n", name),
+        ("[[judge]]\nkind = \"linear\"\n", name),
         ("[[judge]]\nkind = \"chat\"\n", name),
         ("[[metric]]\n", name),
         ("[[judge]]\nkind = \"chat\"\nprovider = \"p\"\nmodel = \"m\"\nprice = \"free\"\n", name),
