@@ -83,7 +83,7 @@ impl PolicySpec {
         let metrics = settings.metric.iter().map(|metric| asked(metric, settings)).collect::<Result<Vec<_>, _>>()?;
         let used = |judge: &&JudgeSpec| metrics.iter().any(|metric| metric.asks(&judge.name));
         let judges: Vec<JudgeSpec> = settings.judge.iter().filter(used).cloned().collect();
-        let called: HashSet<&ProviderName> = judges.iter().filter_map(provider_of).collect();
+        let called: HashSet<&ProviderName> = judges.iter().filter_map(|judge| judge.kind.provider()).collect();
         let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
         Ok(Self {
             metrics,
@@ -187,14 +187,6 @@ fn check_variables(judge: &JudgeSpec, settings: &Settings) -> Result<(), ConfigE
     }
 }
 
-/// The provider that the judge calls; `None` where it needs none.
-pub(super) fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
-    match &judge.kind {
-        JudgeKind::Rules(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => None,
-        JudgeKind::Chat(chat) => Some(&chat.provider),
-    }
-}
-
 fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, ConfigError> {
     let wrong = |what: String| ConfigError::new(format!("[[metric]] {:?}: {what}", metric.name.as_str()));
     if let Some(sampling) = &metric.sampling {
@@ -222,7 +214,7 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
     if metric.builtin.is_some() && builtin.is_none() {
         return Err(format!("`builtin` = {name:?} is no built-in metric: use one of {}", all_names()));
     }
-    let from_judges = || judges.iter().find_map(|judge| own_question(judge));
+    let from_judges = || judges.iter().find_map(|judge| judge.kind.question().map(str::to_owned));
     let mut question = match metric.question.clone().or_else(from_judges) {
         // A question of one's own stands alone: the rubric of a built-in metric of the same name would answer another question.
         Some(text) => Question { text, ..Question::default() },
@@ -242,13 +234,6 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
         return Err("`question` is empty".to_owned());
     }
     Ok(question)
-}
-
-fn own_question(judge: &JudgeSpec) -> Option<String> {
-    match &judge.kind {
-        JudgeKind::Rules(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => None,
-        JudgeKind::Chat(chat) => chat.question.clone(),
-    }
 }
 
 fn all_names() -> String {

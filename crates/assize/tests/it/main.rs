@@ -14,6 +14,7 @@ mod grpc;
 mod harness;
 mod interactions;
 mod isolation;
+mod judge_train;
 mod judging;
 mod otlp;
 mod resilience;
