@@ -93,6 +93,7 @@ impl JudgeSpec {
         match &self.kind {
             JudgeKind::Rules(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
+            JudgeKind::Bert(spec) => spec.check(),
         }
     }
 }

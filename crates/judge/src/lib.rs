@@ -2,8 +2,8 @@
 //!
 //! What the configuration says is in [`spec`] and checked by [`check`]. [`rules`] judge at accept and touch nothing. A chat judge
 //! ([`chat`]) puts a [`spec::Question`] about an interaction into a [`prompt`], has a provider ([`providers`]) complete it, and reads
-//! a score out of the [`answer`]. It makes one attempt: retries, pacing and money are the caller's. [`metrics`] holds the questions
-//! that come with the product, [`prices`] what known models charge.
+//! a score out of the [`answer`]. It makes one attempt: retries, pacing and money are the caller's. A classifier of the [`bert`] kind
+//! runs in this process. [`metrics`] holds the questions that come with the product, [`prices`] what known models charge.
 #![warn(missing_docs)]
 
 pub mod answer;

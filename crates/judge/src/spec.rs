@@ -4,6 +4,8 @@
 use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName};
 use serde::{Deserialize, Serialize};
 
+use crate::bert::BertSpec;
+
 /// One `[[provider]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +71,8 @@ pub enum JudgeKind {
     Rules(RulesSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
+    /// A classifier of the BERT kind in a folder, run in this process.
+    Bert(BertSpec),
 }
 
 /// What part of an interaction a rule reads.
