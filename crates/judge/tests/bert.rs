@@ -94,10 +94,9 @@ async fn scores_are_those_of_the_reference_implementation() {
                 let expected = score(&logits, label, kind != "distilbert");
                 assert!((verdict.score - expected).abs() < 1e-5, "{kind} {a:?}: {} is not {expected}", verdict.score);
                 assert_eq!(verdict.confidence, Some(verdict.score.max(1.0 - verdict.score)));
-                assert_eq!(
-                    verdict.reason.contains("of a longer text"),
-                    a.starts_with("long") || a.len() > 150 || output.len() > 200
-                );
+                let cut = verdict.reason.contains("of a longer text 40 tokens were read");
+                assert!(!cut || case["tokens"] == 40, "{kind} {a:?}: {}", verdict.reason);
+                assert!(cut || !a.starts_with("long"), "{kind} {a:?}: {}", verdict.reason);
             }
         }
         assert!(single >= 20 && (kind == "distilbert" || pairs >= 10), "{kind}: {single} and {pairs}");
@@ -133,12 +132,14 @@ async fn many_at_once_get_their_own_answers() {
     assert!(alone.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 1e-3), "the texts differ: {alone:?}");
     let mut asked = tokio::task::JoinSet::new();
     for at in 0..240 {
-        let (judge, text) = (Arc::clone(&judge), texts[at % texts.len()].clone());
-        asked.spawn(async move { (at, ask(&judge, "", &text).await.score) });
+        let later = |judge: &Arc<dyn CalledJudge>| {
+            let (judge, text) = (Arc::clone(judge), texts[at % texts.len()].clone());
+            async move { (at, ask(&judge, "", &text).await.score) }
+        };
+        asked.spawn(later(&judge));
         // Some give up; the others must not wait for them.
         if at % 5 == 0 {
-            let (judge, text) = (Arc::clone(&judge), texts[at % texts.len()].clone());
-            asked.spawn(async move { (at, ask(&judge, "", &text).await.score) }).abort();
+            asked.spawn(later(&judge)).abort();
         }
     }
     let mut answered = 0;

@@ -154,6 +154,7 @@ impl Classifier {
             usage: None,
             cost: Some(NanoUsd(0)),
             latency_ms,
+            reused: None,
             simulated: false,
         };
         let Some(answer) = answer else { return verdict };
