@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod bert;
+pub mod cache_key;
 pub mod chat;
 pub mod check;
 pub mod metrics;

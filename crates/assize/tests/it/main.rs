@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod cascade;
+mod chaos_provider;
 mod cli;
 mod command;
 mod config;
@@ -13,7 +15,9 @@ mod interactions;
 mod isolation;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
+mod reuse;
 mod sampling;
 mod server;
 mod tidy;
