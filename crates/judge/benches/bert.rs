@@ -4,6 +4,7 @@
 //!
 //! With ASSIZE_BENCH_PYTHON set to a Python that has `onnxruntime`, `torch`, `transformers` and `onnx`, ONNX Runtime takes its turn
 //! between the rounds (`bert_onnx.py`), so that both see the same machine.
+#![allow(clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

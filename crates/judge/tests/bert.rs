@@ -1,5 +1,6 @@
 //! Local classifiers: tiny models with random weights, whose logits `transformers` computed (`fixtures/bert/make.py`), and folders
 //! in which something is wrong.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -310,7 +311,9 @@ fn a_folder_in_which_something_is_wrong_is_refused_by_file() {
         (|f| std::fs::write(f.join("tokenizer.json"), "{}").unwrap(), "tokenizer.json", &["tokenizer"]),
         (|f| std::fs::write(f.join("tokenizer.json"), [0xff, 0xfe]).unwrap(), "tokenizer.json", &["tokenizer"]),
         (
-            |f| drop(std::fs::copy(fixture("roberta").join("tokenizer.json"), f.join("tokenizer.json")).unwrap()),
+            |f| {
+                std::fs::copy(fixture("roberta").join("tokenizer.json"), f.join("tokenizer.json")).unwrap();
+            },
             "tokenizer.json",
             &["ids up to", "one model"],
         ),
