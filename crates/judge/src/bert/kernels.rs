@@ -55,7 +55,7 @@ fn erf(x: f32) -> f32 {
     let q = q * s + 1.109_850_5e-1;
     let q = q * s + 4.974_692_5e-1;
     let q = q * s + 1.0;
-    x * p / q
+    (x * p / q).clamp(-1.0, 1.0)
 }
 
 #[inline(always)]
