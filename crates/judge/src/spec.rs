@@ -4,7 +4,9 @@
 use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName};
 use serde::{Deserialize, Serialize};
 
-use crate::bert::BertSpec;
+pub use crate::bert::BertSpec;
+pub use crate::command::CommandSpec;
+pub use crate::http_judge::HttpSpec;
 
 /// One `[[provider]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,22 @@ pub enum JudgeKind {
     Chat(ChatSpec),
     /// A classifier of the BERT kind in a folder, run in this process.
     Bert(BertSpec),
+    /// A script or program, in workers that are kept running.
+    Command(CommandSpec),
+    /// A service over HTTP.
+    Http(HttpSpec),
+}
+
+impl JudgeKind {
+    /// Whether only the operator's own configuration file may describe such a judge: it runs a command, or sends a secret of the
+    /// environment to an address. Whatever takes judges from elsewhere has to refuse it.
+    pub fn is_operators_alone(&self) -> bool {
+        match self {
+            Self::Rules(_) | Self::Chat(_) => false,
+            // A folder of this machine is read, and its threads are used.
+            Self::Command(_) | Self::Http(_) | Self::Bert(_) => true,
+        }
+    }
 }
 
 /// What part of an interaction a rule reads.

@@ -3,8 +3,8 @@
 
 mod headroom;
 mod openai;
-mod rate_limits;
-mod repeatable;
+pub(crate) mod rate_limits;
+pub(crate) mod repeatable;
 mod simulated;
 
 use std::sync::Arc;
