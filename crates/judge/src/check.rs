@@ -94,6 +94,7 @@ impl JudgeSpec {
             JudgeKind::Rules(spec) => spec.check(),
             JudgeKind::Linear(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
+            JudgeKind::Bert(spec) => spec.check(),
             JudgeKind::Command(spec) => spec.check(),
             JudgeKind::Http(spec) => spec.check(),
         }

@@ -4,6 +4,7 @@
 use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName, TierKind};
 use serde::{Deserialize, Serialize};
 
+pub use crate::bert::BertSpec;
 pub use crate::command::CommandSpec;
 pub use crate::http_judge::HttpSpec;
 
@@ -74,6 +75,8 @@ pub enum JudgeKind {
     Linear(LinearSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
+    /// A classifier of the BERT kind in a folder, run in this process.
+    Bert(BertSpec),
     /// A script or program, in workers that are kept running.
     Command(CommandSpec),
     /// A service over HTTP.
@@ -87,7 +90,7 @@ impl JudgeKind {
         match self {
             Self::Rules(_) | Self::Chat(_) => false,
             Self::Linear(linear) => !linear.model.starts_with("builtin:"),
-            Self::Command(_) | Self::Http(_) => true,
+            Self::Command(_) | Self::Http(_) | Self::Bert(_) => true,
         }
     }
 
@@ -95,7 +98,7 @@ impl JudgeKind {
     pub fn tier(&self) -> TierKind {
         match self {
             Self::Rules(_) | Self::Linear(_) => TierKind::Inline,
-            Self::Chat(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
+            Self::Chat(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
         }
     }
 
@@ -103,7 +106,7 @@ impl JudgeKind {
     pub fn provider(&self) -> Option<&ProviderName> {
         match self {
             Self::Chat(chat) => Some(&chat.provider),
-            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
 
@@ -111,7 +114,7 @@ impl JudgeKind {
     pub fn question(&self) -> Option<&str> {
         match self {
             Self::Chat(chat) => chat.question.as_deref(),
-            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
 }

@@ -197,6 +197,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[[judge]]\nkind = \"rules\"\n", name),
         ("[[judge]]\nkind = \"linear\"\n", name),
         ("[[judge]]\nkind = \"chat\"\n", name),
+        ("[[judge]]\nkind = \"bert\"\n", name),
         ("[[judge]]\nkind = \"command\"\n", name),
         ("[[judge]]\nkind = \"http\"\n", name),
         ("[[metric]]\n", name),
