@@ -1,8 +1,10 @@
 //! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
 //! wire format and nothing of verdicts or prices.
 
+mod anthropic;
 mod attempt;
 mod connection;
+mod gemini;
 mod openai;
 mod rate_limits;
 mod refusal;
@@ -16,6 +18,8 @@ use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use anthropic::Anthropic;
+pub use gemini::Gemini;
 pub use openai::OpenAi;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
@@ -94,6 +98,8 @@ pub fn install_tls() {
 pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Provider>, SpecError> {
     spec.check()?;
     Ok(match spec.kind {
+        ProviderKind::Anthropic => Arc::new(Anthropic::open(spec, api_key)?),
+        ProviderKind::Gemini => Arc::new(Gemini::open(spec, api_key)?),
         ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
     })

@@ -14,17 +14,16 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::attempt::Attempt;
-use super::connection::{Answer, Connection, Manner};
+use super::connection::{Answer, Connection, Manner, model_name};
+use super::refusal::unwritable;
 use super::{Completion, Provider, Request};
 use crate::answer;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
 
-const MODEL_CHARS_MAX: usize = 200;
-
 /// A host of chat completions.
 pub struct OpenAi {
-    connection: Connection,
+    pub(super) connection: Connection,
     schema: Box<RawValue>,
 }
 
@@ -73,9 +72,10 @@ impl OpenAi {
         Ok(Self { connection: Connection::open(spec, api_key, &manner)?, schema })
     }
 
-    fn body(&self, request: &Request<'_>) -> Result<Vec<u8>, serde_json::Error> {
+    /// What is sent for `request`, live or in a batch.
+    pub(super) fn body(&self, request: &Request<'_>) -> Result<Vec<u8>, CallFailure> {
         let mut body = Vec::with_capacity(request.system.len() + request.item.len() + request.item.len() / 8 + 512);
-        serde_json::to_writer(
+        let written = serde_json::to_writer(
             &mut body,
             &Body {
                 model: request.model,
@@ -94,12 +94,12 @@ impl OpenAi {
                 temperature: request.temperature,
                 seed: request.seed,
             },
-        )?;
-        Ok(body)
+        );
+        written.map(|()| body).map_err(unwritable)
     }
 
     /// An answer that is no success.
-    fn refused(&self, attempt: &Attempt<'_>, status: u16, body: &Value) -> CallFailure {
+    pub(super) fn refused(&self, attempt: &Attempt<'_>, status: u16, body: &Value) -> CallFailure {
         let connection = &self.connection;
         let said = || connection.said(attempt, body);
         let at = connection.at(status);
@@ -121,7 +121,8 @@ impl OpenAi {
         }
     }
 
-    fn completed(&self, mut attempt: Attempt<'_>, body: &Value) -> Result<Completion, CallFailure> {
+    /// Reads a completion.
+    pub(super) fn completed(&self, mut attempt: Attempt<'_>, body: &Value) -> Result<Completion, CallFailure> {
         let usage = usage(body.get("usage"));
         attempt.usage = usage;
         let Some(choice) = body.pointer("/choices/0") else {
@@ -149,7 +150,7 @@ impl OpenAi {
         Ok(Completion {
             text: choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default().to_owned(),
             cut_short: finish == "length",
-            model: body.get("model").and_then(Value::as_str).map(|model| model.chars().take(MODEL_CHARS_MAX).collect()),
+            model: model_name(body.get("model")),
             usage,
             latency_ms: attempt.latency_ms(),
             simulated: false,
@@ -169,14 +170,7 @@ impl Provider for OpenAi {
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {
         let mut attempt = Attempt::begin(Some(request.item));
-        let body = match self.body(request) {
-            Ok(body) => body,
-            Err(error) => {
-                let message = format!("the request cannot be written as JSON: {error}");
-                return Err(attempt.because(CallFailureKind::Rejected, message));
-            }
-        };
-        let post = self.connection.request(Method::POST, self.connection.url(&["chat", "completions"])).body(body);
+        let post = self.connection.request(Method::POST, self.connection.url(&["chat", "completions"])).body(self.body(request)?);
         match self.connection.call(post, &mut attempt).await? {
             Answer::Success(body) => self.completed(attempt, &body),
             Answer::Refusal(status, body) => Err(self.refused(&attempt, status, &body)),
