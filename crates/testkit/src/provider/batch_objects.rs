@@ -38,8 +38,12 @@ pub(super) fn file(mut lines: Vec<Value>, oddities: Oddities) -> Response {
         texts.truncate(after);
         Err(io::Error::other("told to break"))
     });
-    Body::from_stream(stream::iter(texts.into_iter().map(|text| Ok(Bytes::from(text)))).chain(stream::iter(broken)))
-        .into_response()
+    texts.truncate(oddities.stalled_after.unwrap_or(texts.len()));
+    let texts = stream::iter(texts.into_iter().map(|text| Ok(Bytes::from(text)))).chain(stream::iter(broken));
+    match oddities.stalled_after {
+        Some(_) => Body::from_stream(texts.chain(stream::pending())).into_response(),
+        None => Body::from_stream(texts).into_response(),
+    }
 }
 
 pub(super) fn object(batch: &Batch) -> Value {

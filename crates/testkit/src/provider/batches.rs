@@ -44,6 +44,8 @@ pub struct Oddities {
     pub long: usize,
     /// The connection breaks after so many lines.
     pub broken_after: Option<usize>,
+    /// Nothing comes after so many lines.
+    pub stalled_after: Option<usize>,
 }
 
 pub(super) struct Line {
@@ -86,7 +88,10 @@ pub(super) struct Batch {
 
 /// All batches and their files.
 pub(super) struct Desk {
+    /// What was uploaded, by id.
     pub(super) files: HashMap<String, Vec<u8>>,
+    /// What came without a file.
+    pub(super) submissions: Vec<Vec<u8>>,
     pub(super) batches: Vec<Batch>,
     pub(super) oddities: Oddities,
     ends_after: Option<u32>,
@@ -102,6 +107,7 @@ impl Default for Desk {
     fn default() -> Self {
         Self {
             files: HashMap::new(),
+            submissions: Vec::new(),
             batches: Vec::new(),
             oddities: Oddities::default(),
             ends_after: Some(2),
@@ -302,6 +308,12 @@ impl<'a> Batches<'a> {
     /// The bodies of all requests, batch by batch.
     pub fn bodies(&self) -> Vec<Value> {
         self.desk().batches.iter().flat_map(|batch| batch.lines.iter().map(|line| line.request.body.clone())).collect()
+    }
+
+    /// Whether a file or a submission held these bytes.
+    pub fn were_sent(&self, bytes: &[u8]) -> bool {
+        let desk = self.desk();
+        desk.files.values().chain(&desk.submissions).any(|sent| sent.windows(bytes.len()).any(|window| window == bytes))
     }
 
     /// The metadata of every batch, in the order of submission; null in Anthropic's.
