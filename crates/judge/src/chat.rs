@@ -105,6 +105,7 @@ impl ChatJudge {
                 cost,
                 latency_ms,
                 simulated,
+                reused: None,
             }),
             Err(why) => {
                 let message = if cut_short {
