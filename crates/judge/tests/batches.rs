@@ -252,6 +252,7 @@ async fn files_of_results_are_read_with_distrust() {
             unknown: 4,
             malformed: 5,
             long: 2,
+            unterminated: true,
             ..Oddities::default()
         });
         let (outcomes, report) = world.collected(&batch, 10).await;
@@ -387,7 +388,18 @@ async fn failures_of_the_api_itself() {
         assert_eq!(failure.kind, CallFailureKind::Unauthorized);
         assert!(failure.message.contains("THE_KEY") && !may_have_been_taken(&failure));
         assert_eq!(wrong.list("m", now()).await.unwrap_err().kind, CallFailureKind::Unauthorized);
-        // What was judged is nowhere in a message, whatever the provider says.
+        for (status, kind, open) in [
+            (429, CallFailureKind::RateLimited, false),
+            (500, CallFailureKind::Unavailable, true),
+            (529, CallFailureKind::Unavailable, true),
+            (400, CallFailureKind::Rejected, false),
+        ] {
+            world.provider.batches().refuse_calls([status]);
+            let failure = world.batches.submit("m", &world.requests(0..1)).await.unwrap_err();
+            assert_eq!((failure.kind, may_have_been_taken(&failure)), (kind, open), "{failure}");
+            // The provider's words may hold what is judged, and there is nothing to look for it by.
+            assert!(!failure.message.contains("told"), "{failure}");
+        }
         let twice = [world.requests(0..1), world.requests(0..1)].concat();
         assert_eq!(world.batches.submit("m", &twice).await.unwrap_err().kind, CallFailureKind::Rejected);
         assert_eq!(world.provider.batches().submitted(), 0);

@@ -74,6 +74,10 @@ fn unknown(protocol: Protocol) -> Refused {
 }
 
 fn admit(shared: &Shared, protocol: Protocol, headers: &HeaderMap) -> Result<(), Refused> {
+    if let Some(status) = at_desk(shared, |desk| desk.statuses.pop_front()) {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return Err(Refused(protocol, status, format!("told to answer {status}")));
+    }
     let wanted = &shared.behaviour().key;
     if wanted.is_some() && *wanted != protocol.key(headers) {
         return Err(Refused(protocol, StatusCode::UNAUTHORIZED, "told to want a key".to_owned()));

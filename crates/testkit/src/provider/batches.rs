@@ -1,7 +1,7 @@
 //! What the fake provider knows of batches: what was submitted, how far it is, what came of it. It lives in the test, so the process
 //! under test can be killed and started again while its batches go on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -46,6 +46,8 @@ pub struct Oddities {
     pub broken_after: Option<usize>,
     /// Nothing comes after so many lines.
     pub stalled_after: Option<usize>,
+    /// The last line does not end.
+    pub unterminated: bool,
 }
 
 pub(super) struct Line {
@@ -97,6 +99,7 @@ pub(super) struct Desk {
     ends_after: Option<u32>,
     answers_to_lose: u32,
     to_fail: u32,
+    pub(super) statuses: VecDeque<u16>,
     times_submitted: BTreeMap<String, u32>,
     by_question: HashMap<u64, u32>,
     polls: u64,
@@ -113,6 +116,7 @@ impl Default for Desk {
             ends_after: Some(2),
             answers_to_lose: 0,
             to_fail: 0,
+            statuses: VecDeque::new(),
             times_submitted: BTreeMap::new(),
             by_question: HashMap::new(),
             polls: 0,
@@ -266,6 +270,11 @@ impl<'a> Batches<'a> {
     /// The next submissions are refused as a whole when they are looked at (OpenAI's protocol only).
     pub fn fail(&self, submissions: u32) {
         self.desk().to_fail = submissions;
+    }
+
+    /// The next calls to the batch APIs, whatever they want, are answered with these statuses and do nothing.
+    pub fn refuse_calls(&self, statuses: impl IntoIterator<Item = u16>) {
+        self.desk().statuses = statuses.into_iter().collect();
     }
 
     /// Files of results are like this from now on.
