@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::SystemTime;
 
+use assize_core::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::server::Shared;
@@ -160,7 +160,7 @@ impl Desk {
             metadata,
             lines,
             state: State::Validating,
-            created_at: now(),
+            created_at: SystemClock.now().0 / 1000,
             cancelled: false,
             fails,
             polls: 0,
@@ -229,10 +229,6 @@ fn outcome(behaviour: &Behaviour, request: &Request, shared: &Shared) -> Outcome
         }
         Reply::Hang | Reply::HangInBody | Reply::Break => Outcome::Expired,
     }
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 /// The batches of a [`super::FakeProvider`], to be steered and asked about.
