@@ -10,6 +10,7 @@ mod batch_protocol;
 mod batch_results;
 mod connection;
 mod gemini;
+mod headroom;
 mod openai;
 mod rate_limits;
 mod refusal;
@@ -26,6 +27,7 @@ use secrecy::SecretString;
 pub use anthropic::Anthropic;
 pub use batch::Batches;
 pub use gemini::Gemini;
+pub use headroom::{Headroom, Pace};
 pub use openai::OpenAi;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
@@ -86,6 +88,11 @@ pub trait Provider: Send + Sync {
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
+
+    /// What its answers said is left of its limits, kept up to date by [`Self::complete`]; `None` where it has none.
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        None
+    }
 }
 
 /// Makes ring the process's cryptography, unless something else is already. To be called before any client is made.

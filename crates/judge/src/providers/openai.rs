@@ -3,6 +3,8 @@
 //! One attempt, never a retry. The verdict is asked for as a strict JSON schema; what comes back is read with distrust, because many
 //! hosts ignore that. Formats: <https://platform.openai.com/docs/api-reference/chat>.
 
+use std::sync::Arc;
+
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
 use async_trait::async_trait;
@@ -16,7 +18,7 @@ use serde_json::value::RawValue;
 use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
-use super::{Completion, Provider, Request};
+use super::{Completion, Headroom, Provider, Request};
 use crate::answer;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
@@ -166,6 +168,10 @@ impl Provider for OpenAi {
 
     fn kind(&self) -> &'static str {
         "openai"
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {
