@@ -4,6 +4,8 @@ mod completions;
 mod config;
 mod demo;
 mod eval;
+mod judge;
+mod judge_worker;
 mod key;
 mod remote;
 pub(crate) mod say;
@@ -32,6 +34,8 @@ enum Command {
     Serve(serve::Serve),
     /// Judge a file of interactions and print the rates
     Eval(eval::Eval),
+    /// Make judges and know how good they are
+    Judge(judge::Judge),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
     /// Make, list and revoke API keys of a running server
@@ -40,6 +44,8 @@ enum Command {
     Config(config::Config),
     /// Print completions for a shell
     Completions(completions::Completions),
+    #[command(name = crate::pipeline::code::WORKER_COMMAND, hide = true)]
+    JudgeWorker(judge_worker::JudgeWorker),
 }
 
 /// How a command ends.
@@ -60,10 +66,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Up(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Judge(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::JudgeWorker(command) => command.run(),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -12,9 +12,9 @@ mod connection;
 mod gemini;
 mod headroom;
 mod openai;
-mod rate_limits;
+pub(crate) mod rate_limits;
 mod refusal;
-mod repeatable;
+pub(crate) mod repeatable;
 mod simulated;
 
 use std::sync::Arc;
