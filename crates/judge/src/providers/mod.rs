@@ -17,6 +17,7 @@ pub use openai::OpenAi;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
 
+use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderKind, ProviderSpec, Question, ResponseFormat};
 
@@ -39,10 +40,29 @@ pub struct Request<'a> {
     pub max_completion_tokens: u32,
     /// How the model is held to the form of a verdict.
     pub response_format: ResponseFormat,
-    /// What `system` asks; only the simulation looks at it.
-    pub question: &'a Question,
+    /// The form itself, as a JSON schema.
+    pub schema: &'a RawValue,
+    /// Whether to ask for the log-probabilities of the answer's tokens; see [`Provider::gives_logprobs`].
+    pub logprobs: bool,
+    /// The same for calls with the same beginning and of no meaning otherwise, for providers that find their prompt caches by it.
+    pub prompt_cache_key: &'a str,
+    /// What the answer is read as; only the simulation looks at it.
+    pub form: Form,
+    /// What `system` asks, with the ids under which a packed answer gives it; only the simulation looks at it.
+    pub questions: &'a [(&'a str, &'a Question)],
     /// What `item` shows; only the simulation looks at it.
     pub interaction: &'a Interaction,
+}
+
+/// What a model is asked to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A score and a reason.
+    Score,
+    /// One of the words yes and no, and a reason.
+    YesNo,
+    /// A score and a reason for each of several questions.
+    Packed,
 }
 
 /// What a model answered.
@@ -52,6 +72,8 @@ pub struct Completion {
     pub text: String,
     /// The answer ended because it was as long as allowed.
     pub cut_short: bool,
+    /// The log-probabilities of its tokens, where they were asked for and given.
+    pub logprobs: Option<Vec<TokenLogprobs>>,
     /// The model that the provider says has answered.
     pub model: Option<String>,
     /// The tokens that were billed, where the provider said.
@@ -70,6 +92,11 @@ pub trait Provider: Send + Sync {
 
     /// Its protocol, as part of the version of every judge that uses it.
     fn kind(&self) -> &'static str;
+
+    /// Whether it can give log-probabilities at all.
+    fn gives_logprobs(&self) -> bool {
+        false
+    }
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use assize_core::judge::CallFailure;
 use assize_core::{Interaction, ProviderName, Role, TokenUsage};
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Completion, Provider, Request};
+use super::{Completion, Form, Provider, Request};
 use crate::metrics;
 use crate::spec::{ProviderSpec, Question};
 
@@ -42,10 +42,7 @@ impl Provider for Simulated {
         let noise = Noise::of(request);
         let latency_ms = LATENCY_MS_MIN + noise.0[0] % LATENCY_MS_SPREAD;
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
-        let (score, reason) = judged(metric_of(request.question), request.interaction);
-        // A judge doubts a little, and in steps.
-        let score = ((score + noise.within(0.08)) * 20.0).round() / 20.0;
-        let text = json!({"score": score.clamp(0.0, 1.0), "reason": reason}).to_string();
+        let text = noise.answer(request);
         let usage = TokenUsage {
             input: tokens(request.system) + tokens(request.item),
             output: tokens(&text).min(u64::from(request.max_completion_tokens)),
@@ -55,6 +52,7 @@ impl Provider for Simulated {
         Ok(Completion {
             text,
             cut_short: false,
+            logprobs: None,
             model: Some("simulated".to_owned()),
             usage: Some(usage),
             latency_ms,
@@ -84,6 +82,33 @@ impl Noise {
             *word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         }
         Self(words)
+    }
+
+    fn answer(&self, request: &Request<'_>) -> String {
+        let scored = |question: &Question| {
+            let (score, reason) = judged(metric_of(question), request.interaction);
+            // A judge doubts a little, and in steps.
+            let score = ((score + self.within(0.08)) * 20.0).round() / 20.0;
+            (score.clamp(0.0, 1.0), reason)
+        };
+        let first = || request.questions.first().map(|(_, question)| scored(question)).unwrap_or_default();
+        match request.form {
+            Form::Score => {
+                let (score, reason) = first();
+                json!({"score": score, "reason": reason}).to_string()
+            }
+            Form::YesNo => {
+                let (score, reason) = first();
+                json!({"answer": if score >= 0.5 { "yes" } else { "no" }, "reason": reason}).to_string()
+            }
+            Form::Packed => {
+                let entry = |&(id, question): &(&str, &Question)| {
+                    let (score, reason) = scored(question);
+                    (id.to_owned(), json!({"score": score, "reason": reason}))
+                };
+                Value::Object(request.questions.iter().map(entry).collect()).to_string()
+            }
+        }
     }
 
     /// Uniform in [-most, most].
