@@ -59,21 +59,21 @@ impl ProviderSpec {
             })?;
         }
         match self.kind {
-            ProviderKind::Openai => self.endpoint().map(|_| ()),
+            ProviderKind::Openai => self.base().map(|_| ()),
             ProviderKind::Simulated => ensure(self.base_url.is_none(), "base_url", || {
                 "the simulated provider calls nobody: leave base_url out, or use kind = \"openai\"".into()
             }),
         }
     }
 
-    /// The address of chat completions below `base_url`.
-    pub(crate) fn endpoint(&self) -> Result<Url, SpecError> {
+    /// `base_url`, parsed.
+    pub(crate) fn base(&self) -> Result<Url, SpecError> {
         let wrong = |why: &str| {
             SpecError::new("base_url", format!("{why}: write the address up to the version, such as https://api.openai.com/v1"))
         };
         let given = self.base_url.as_deref().ok_or_else(|| wrong("missing"))?;
         // The text is not repeated: it may hold a password.
-        let mut url = Url::parse(given).map_err(|error| wrong(&format!("not a URL ({error})")))?;
+        let url = Url::parse(given).map_err(|error| wrong(&format!("not a URL ({error})")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(wrong("neither http:// nor https://"));
         }
@@ -83,8 +83,6 @@ impl ProviderSpec {
         if url.fragment().is_some() {
             return Err(wrong("it has a #fragment"));
         }
-        let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
-        url.set_path(&path);
         Ok(url)
     }
 }
@@ -328,18 +326,6 @@ mod tests {
         let spec: ProviderSpec =
             serde_json::from_value(json!({"name": "p", "kind": "openai", "base_url": "https://me:hunter2@x/v1"})).unwrap();
         assert!(!spec.check().unwrap_err().to_string().contains("hunter2"));
-    }
-
-    #[test]
-    fn the_endpoint_lies_below_the_base_url() {
-        for (given, endpoint) in [
-            ("https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            ("http://127.0.0.1:8400/v1/", "http://127.0.0.1:8400/v1/chat/completions"),
-            ("https://x.example/openai?api-version=1", "https://x.example/openai/chat/completions?api-version=1"),
-        ] {
-            let spec: ProviderSpec = serde_json::from_value(json!({"name": "p", "kind": "openai", "base_url": given})).unwrap();
-            assert_eq!(spec.endpoint().unwrap().as_str(), endpoint);
-        }
     }
 
     #[test]

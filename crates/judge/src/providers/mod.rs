@@ -1,8 +1,11 @@
 //! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
 //! wire format and nothing of verdicts or prices.
 
+mod attempt;
+mod connection;
 mod openai;
 mod rate_limits;
+mod refusal;
 mod repeatable;
 mod simulated;
 

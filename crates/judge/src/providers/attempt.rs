@@ -1,0 +1,44 @@
+//! What one attempt knows about itself, and how it fails with all of that.
+
+use std::time::Instant;
+
+use assize_core::TokenUsage;
+use assize_core::judge::{CallFailure, CallFailureKind};
+
+use super::rate_limits::Wait;
+
+/// One attempt under way.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt<'a> {
+    started: Instant,
+    /// The text that is judged, which no message may repeat; `None` where it is not at hand, so that no words of the provider's can
+    /// be checked for it and none are passed on.
+    pub(super) judged: Option<&'a str>,
+    /// What the headers of a refusal ask for.
+    pub(super) wait: Wait,
+    /// The tokens that were billed, once they are known.
+    pub(super) usage: Option<TokenUsage>,
+}
+
+impl<'a> Attempt<'a> {
+    /// Begins now.
+    pub(super) fn begin(judged: Option<&'a str>) -> Self {
+        Self { started: Instant::now(), judged, wait: Wait::default(), usage: None }
+    }
+
+    /// How long it has taken so far, in milliseconds.
+    pub(super) fn latency_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Its failure, with all that is known.
+    pub(super) fn because(&self, kind: CallFailureKind, message: impl Into<String>) -> CallFailure {
+        CallFailure {
+            retry_after: self.wait.retry_after,
+            headroom_gone: self.wait.headroom_gone,
+            usage: self.usage,
+            latency_ms: self.latency_ms(),
+            ..CallFailure::new(kind, message)
+        }
+    }
+}
