@@ -54,7 +54,8 @@ impl ChatJudge {
             return Err(SpecError::new("provider", format!("{} was wanted and {} was given", spec.provider, provider.name())));
         }
         if spec.score_from == ScoreFrom::Logprobs && !provider.gives_logprobs() {
-            let message = format!("the protocol {:?} of {} gives no log-probabilities: use \"text\"", provider.kind(), spec.provider);
+            let message =
+                format!("the protocol {:?} of {} gives no log-probabilities: use \"text\"", provider.kind(), spec.provider);
             return Err(SpecError::new("score_from", message));
         }
         let price = match spec.price {
@@ -110,8 +111,15 @@ impl ChatJudge {
     }
 
     /// One question in a call of its own.
-    async fn ask(&self, interaction: &Interaction, at: usize, prompts: &[Prompt], schema: &RawValue) -> Result<Verdict, CallFailure> {
-        let (Some(prompt), Some(question), Some(version)) = (prompts.get(at), self.questions.get(at), self.versions.get(at)) else {
+    async fn ask(
+        &self,
+        interaction: &Interaction,
+        at: usize,
+        prompts: &[Prompt],
+        schema: &RawValue,
+    ) -> Result<Verdict, CallFailure> {
+        let (Some(prompt), Some(question), Some(version)) = (prompts.get(at), self.questions.get(at), self.versions.get(at))
+        else {
             return Err(no_such_question(at));
         };
         let call = Call {
@@ -150,7 +158,12 @@ impl ChatJudge {
     }
 
     /// The questions `asked` in one call; their answers in the order of `asked`.
-    async fn ask_all(&self, interaction: &Interaction, asked: &[usize], prompt: &PackedPrompt) -> Vec<Result<Verdict, CallFailure>> {
+    async fn ask_all(
+        &self,
+        interaction: &Interaction,
+        asked: &[usize],
+        prompt: &PackedPrompt,
+    ) -> Vec<Result<Verdict, CallFailure>> {
         let all = |failure: CallFailure| failure.split(asked.len()).into_iter().map(Err).collect();
         // The same questions in whatever order are the same prompt.
         let mut order = asked.to_vec();
@@ -168,13 +181,14 @@ impl ChatJudge {
             Err(error) => return all(CallFailure::new(CallFailureKind::Rejected, error.to_string())),
         };
         let versions: Vec<&[u8]> = order.iter().filter_map(|&at| Some(self.versions.get(at)?.as_str().as_bytes())).collect();
+        let cache_key = JudgeVersion::of(&versions);
         let call = Call {
             system: &system,
             system_json: &system_json,
             item: &prompt::item(interaction, prompt.without_context(&order)),
             max_completion_tokens: self.spec.max_completion_tokens.saturating_mul(order.len() as u32),
             schema: &schema,
-            prompt_cache_key: JudgeVersion::of(&versions).as_str(),
+            prompt_cache_key: cache_key.as_str(),
             form: Form::Packed,
             questions: &questions,
         };

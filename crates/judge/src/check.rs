@@ -59,7 +59,7 @@ impl ProviderSpec {
             })?;
         }
         match self.kind {
-            ProviderKind::Openai => self.base().map(|_| ()),
+            ProviderKind::Openai | ProviderKind::Gemini => self.base().map(|_| ()),
             ProviderKind::Simulated => ensure(self.base_url.is_none(), "base_url", || {
                 "the simulated provider calls nobody: leave base_url out, or use kind = \"openai\"".into()
             }),

@@ -2,13 +2,15 @@
 //!
 //! What the configuration says is in [`spec`] and checked by [`check`]. [`rules`] judge at accept and touch nothing. A chat judge
 //! ([`chat`]) puts a [`spec::Question`] about an interaction into a [`prompt`], has a provider ([`providers`]) complete it, and reads
-//! a score out of the [`answer`]. It makes one attempt: retries, pacing and money are the caller's. [`metrics`] holds the questions
-//! that come with the product, [`prices`] what known models charge.
+//! a score out of the [`answer`]; a decision model ([`decisions`]) gives a probability for each of many questions. Either makes one
+//! attempt: retries, pacing and money are the caller's. [`metrics`] holds the questions that come with the product, [`prices`] what
+//! known models charge.
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod chat;
 pub mod check;
+pub mod decisions;
 pub mod metrics;
 pub mod prices;
 pub mod prompt;
@@ -18,3 +20,4 @@ pub mod spec;
 
 pub use chat::ChatJudge;
 pub use check::SpecError;
+pub use decisions::DecisionsJudge;

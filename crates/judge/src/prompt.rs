@@ -60,7 +60,8 @@ Answer with one JSON object and nothing else:
 /// that it is decided before a reason is given, and it is a single token to all common tokenisers.
 pub const FRAME_YES_NO: &str = "prompt/1/yes-no";
 
-const SCALE_YES_NO: &str = "\n\nDecide between yes and no. Where it says above which score to give, 0.5 and more is yes, and less is no.";
+const SCALE_YES_NO: &str =
+    "\n\nDecide between yes and no. Where it says above which score to give, 0.5 and more is yes, and less is no.";
 
 const FORMAT_YES_NO: &str = concat!(
     layout!(),

@@ -51,6 +51,8 @@ fn attempts() -> u32 {
 pub enum ProviderKind {
     /// OpenAI's chat completions and decisions, or any host that is compatible.
     Openai,
+    /// Google's Gemini API.
+    Gemini,
     /// The built-in provider of the demonstration; its verdicts are marked as simulated.
     Simulated,
 }

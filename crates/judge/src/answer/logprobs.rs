@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn spellings_are_added_up_and_renormalised() {
         assert!((of(token("yes", &[("yes", 0.6), ("no", 0.4)])).unwrap() - 0.6).abs() < 1e-12);
-        let spelled = of(token("yes", &[("yes", 0.3), (" Yes", 0.2), ("YES\",", 0.1), ("no", 0.2), ("\"no", 0.1), ("maybe", 0.1)]));
+        let spelled =
+            of(token("yes", &[("yes", 0.3), (" Yes", 0.2), ("YES\",", 0.1), ("no", 0.2), ("\"no", 0.1), ("maybe", 0.1)]));
         assert!((spelled.unwrap() - 0.6 / 0.9).abs() < 1e-12);
         assert_eq!(of(token("no", &[("no", 1.0)])).unwrap(), 0.0);
         // Words that only begin alike are no labels.
@@ -121,7 +122,10 @@ mod tests {
             assert!(of(broken).unwrap_err().contains("above 0"), "{logprob}");
         }
         assert!(of(token("yes", &[("yes", 0.9), ("no", 0.9)])).unwrap_err().contains("add up to 1.8"));
-        let impossible = TokenLogprobs { token: b"yes".to_vec(), likeliest: vec![(b"yes".to_vec(), 0.0), (b"no".to_vec(), f64::NEG_INFINITY)] };
+        let impossible = TokenLogprobs {
+            token: b"yes".to_vec(),
+            likeliest: vec![(b"yes".to_vec(), 0.0), (b"no".to_vec(), f64::NEG_INFINITY)],
+        };
         assert_eq!(of(impossible).unwrap(), 1.0);
     }
 

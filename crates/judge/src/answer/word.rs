@@ -68,7 +68,10 @@ mod tests {
             let word = parse(text).unwrap();
             assert_eq!(word.yes, yes, "{text}");
             assert!(text[word.at..].to_lowercase().starts_with(if yes { "yes\"" } else { "no\"" }), "{text}");
-            assert!(!text[..word.at].ends_with("{\"answer\":\"") || !text.starts_with("<think>"), "not the one in the thought: {text}");
+            assert!(
+                !text[..word.at].ends_with("{\"answer\":\"") || !text.starts_with("<think>"),
+                "not the one in the thought: {text}"
+            );
         }
     }
 

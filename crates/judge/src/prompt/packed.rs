@@ -117,10 +117,18 @@ mod tests {
             assert_eq!(prompt.id(at).unwrap(), format!("q{}", at + 1));
             // The question's own words are the same alone and among others.
             let own = system(&[at])[OPENING.len()..].to_owned();
-            assert!(own.starts_with(&format!("\n\nQuestion q{}: {}\nHow to decide:\n{}", at + 1, question.text, question.rubric)));
+            assert!(own.starts_with(&format!(
+                "\n\nQuestion q{}: {}\nHow to decide:\n{}",
+                at + 1,
+                question.text,
+                question.rubric
+            )));
             assert!(all.contains(&own));
         }
-        assert!(system(&[0, 1]).len() < all.len() && all.starts_with(&system(&[0, 1])), "one more question at the end keeps the rest");
+        assert!(
+            system(&[0, 1]).len() < all.len() && all.starts_with(&system(&[0, 1])),
+            "one more question at the end keeps the rest"
+        );
         let (text, json) = prompt.system(&[0, 2]).unwrap();
         assert_eq!(serde_json::from_str::<String>(json.get()).unwrap(), text);
         assert!(prompt.system(&[3]).is_err() && prompt.id(3).is_none());

@@ -2,8 +2,12 @@
 //! wire format and nothing of verdicts or prices.
 
 mod attempt;
+mod cache_key;
 mod connection;
+mod decisions;
+mod gemini_decisions;
 mod openai;
+mod openai_decisions;
 mod rate_limits;
 mod refusal;
 mod repeatable;
@@ -16,7 +20,11 @@ use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE};
+pub use gemini_decisions::GeminiDecisions;
 pub use openai::OpenAi;
+pub use openai_decisions::OpenAiDecisions;
+use serde_json::Value;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
 
@@ -122,6 +130,29 @@ pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dy
     spec.check()?;
     Ok(match spec.kind {
         ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
+        ProviderKind::Gemini => {
+            return Err(SpecError::new("kind", "gemini is called for decisions only: use kind = \"decisions\""));
+        }
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
     })
+}
+
+/// Opens the provider that `spec` describes for decisions.
+///
+/// # Errors
+/// Where [`ProviderSpec::check`] refuses, the key holds what cannot be sent, or the protocol has no decisions.
+pub fn open_decider(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Decider>, SpecError> {
+    spec.check()?;
+    Ok(match spec.kind {
+        ProviderKind::Openai => Arc::new(OpenAiDecisions::open(spec, api_key)?),
+        ProviderKind::Gemini => Arc::new(GeminiDecisions::open(spec, api_key)?),
+        ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
+    })
+}
+
+const MODEL_CHARS_MAX: usize = 200;
+
+/// The model that a provider says has answered, cut to 200 characters.
+fn said_model(model: Option<&Value>) -> Option<String> {
+    Some(model?.as_str()?.chars().take(MODEL_CHARS_MAX).collect())
 }

@@ -13,11 +13,13 @@
 //! ```
 
 mod behaviour;
+mod decisions;
 mod known;
 mod reply;
 mod server;
 
 pub use behaviour::Behaviour;
+pub use decisions::{DecisionsCall, DecisionsProtocol, DecisionsReply, FakeDecisions};
 pub use known::Known;
 pub use reply::Reply;
 pub use server::{FakeProvider, Request};
