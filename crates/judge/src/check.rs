@@ -59,7 +59,7 @@ impl ProviderSpec {
             })?;
         }
         match self.kind {
-            ProviderKind::Openai | ProviderKind::Gemini => self.base().map(|_| ()),
+            ProviderKind::Openai | ProviderKind::Anthropic | ProviderKind::Gemini => self.base().map(|_| ()),
             ProviderKind::Simulated => ensure(self.base_url.is_none(), "base_url", || {
                 "the simulated provider calls nobody: leave base_url out, or use kind = \"openai\"".into()
             }),
@@ -68,9 +68,13 @@ impl ProviderSpec {
 
     /// `base_url`, parsed.
     pub(crate) fn base(&self) -> Result<Url, SpecError> {
-        let wrong = |why: &str| {
-            SpecError::new("base_url", format!("{why}: write the address up to the version, such as https://api.openai.com/v1"))
+        let example = match self.kind {
+            ProviderKind::Anthropic => "https://api.anthropic.com/v1",
+            ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            ProviderKind::Openai | ProviderKind::Simulated => "https://api.openai.com/v1",
         };
+        let wrong =
+            |why: &str| SpecError::new("base_url", format!("{why}: write the address up to the version, such as {example}"));
         let given = self.base_url.as_deref().ok_or_else(|| wrong("missing"))?;
         // The text is not repeated: it may hold a password.
         let url = Url::parse(given).map_err(|error| wrong(&format!("not a URL ({error})")))?;

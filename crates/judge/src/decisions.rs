@@ -13,8 +13,9 @@ use crate::prompt::predicates::{FRAME, OPENING, predicate};
 use crate::providers::{Decided, Decider, Decisions, DecisionsRequest, Predicate};
 use crate::spec::{DecisionsSpec, Question};
 
-/// What decision models charge, in nano-dollars per million input tokens, by their exact names; cached input costs the same, and
-/// output nothing. Sources: the price lists of OpenAI and of the Gemini API, November 2026.
+/// What decision models charge, in nano-dollars per million input tokens, by their exact names; output costs nothing. No discount for
+/// cached input is counted on, so that a budget can only be charged too much. Sources: OpenAI's and the Gemini API's pages on
+/// decisions, November 2026.
 const PRICES: &[(&str, u64)] = &[("gpt-6-luna", 100_000_000), ("gemini-decision-1", 100_000_000)];
 
 /// The list price of the decision model `model` at its own vendor.

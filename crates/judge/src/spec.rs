@@ -12,7 +12,7 @@ pub struct ProviderSpec {
     pub name: ProviderName,
     /// Which protocol it speaks.
     pub kind: ProviderKind,
-    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required for `openai`.
+    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required unless simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The environment variable that holds the API key.
@@ -51,7 +51,9 @@ fn attempts() -> u32 {
 pub enum ProviderKind {
     /// OpenAI's chat completions and decisions, or any host that is compatible.
     Openai,
-    /// Google's Gemini API.
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's generateContent, as the Gemini API speaks it.
     Gemini,
     /// The built-in provider of the demonstration; its verdicts are marked as simulated.
     Simulated,

@@ -17,6 +17,7 @@ use crate::spec::ProviderSpec;
 
 /// Bytes of an answer that are read.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+const MODEL_CHARS_MAX: usize = 200;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than what servers and load balancers usually allow, so that it is we who close.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -189,6 +190,11 @@ pub(super) async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqw
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
+}
+
+/// The model that an answer says has written it.
+pub(super) fn model_name(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).map(|model| model.chars().take(MODEL_CHARS_MAX).collect())
 }
 
 fn is_loopback(url: &Url) -> bool {

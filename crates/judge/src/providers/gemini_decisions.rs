@@ -19,9 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use super::connection::{Answer, Connection, Manner};
+use super::connection::{Answer, Connection, Manner, model_name};
 use super::decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE, probability, sum_to_one};
-use super::said_model;
+use super::gemini;
+use super::refusal::unwritable;
 use crate::check::SpecError;
 use crate::spec::ProviderSpec;
 
@@ -122,7 +123,7 @@ impl GeminiDecisions {
         };
         Ok(Decisions {
             decided: decided(predicates, &answers),
-            model: said_model(body.model_version.or(body.model).as_ref()),
+            model: model_name(body.model_version.or(body.model).as_ref()),
             usage: attempt.usage,
             latency_ms: attempt.latency_ms(),
             simulated: false,
@@ -153,27 +154,12 @@ impl Decider for GeminiDecisions {
         // One text with the constant part in front, as the input has no roles.
         let input = format!("{}\n\n{}", request.opening, request.item);
         let body = serde_json::to_vec(&Request { model: &model, input: &input, questions: Questions(request.predicates) });
-        let body = body.map_err(|error| {
-            attempt.because(CallFailureKind::Rejected, format!("the request cannot be written as JSON: {error}"))
-        })?;
+        let body = body.map_err(unwritable)?;
         let post = self.connection.request(Method::POST, self.connection.url(&["decisions"])).body(body);
         match self.connection.call(post, &mut attempt).await? {
             Answer::Success(body) => self.decisions(attempt, request.predicates, body),
-            Answer::Refusal(status, body) => Err(self.refused(&attempt, status, &body)),
+            Answer::Refusal(status, body) => Err(gemini::refused(&self.connection, &mut attempt, status, &body)),
         }
-    }
-}
-
-impl GeminiDecisions {
-    fn refused(&self, attempt: &Attempt<'_>, status: u16, body: &Value) -> CallFailure {
-        let connection = &self.connection;
-        // A wrong key is HTTP 400 here.
-        let reasons = body.pointer("/error/details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        if status == 400 && reasons.iter().any(|detail| detail.get("reason").is_some_and(|reason| reason == "API_KEY_INVALID")) {
-            let message = format!("{}: {}", connection.at(status), connection.key_advice());
-            return attempt.because(CallFailureKind::Unauthorized, message);
-        }
-        connection.refused(attempt, status, body)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
 //! wire format and nothing of verdicts or prices.
 
+mod anthropic;
 mod attempt;
 mod cache_key;
 mod connection;
 mod decisions;
+mod gemini;
 mod gemini_decisions;
 mod openai;
 mod openai_decisions;
@@ -20,11 +22,12 @@ use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use anthropic::Anthropic;
 pub use decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE};
+pub use gemini::Gemini;
 pub use gemini_decisions::GeminiDecisions;
 pub use openai::OpenAi;
 pub use openai_decisions::OpenAiDecisions;
-use serde_json::Value;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
 
@@ -129,10 +132,9 @@ pub fn install_tls() {
 pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Provider>, SpecError> {
     spec.check()?;
     Ok(match spec.kind {
+        ProviderKind::Anthropic => Arc::new(Anthropic::open(spec, api_key)?),
+        ProviderKind::Gemini => Arc::new(Gemini::open(spec, api_key)?),
         ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
-        ProviderKind::Gemini => {
-            return Err(SpecError::new("kind", "gemini is called for decisions only: use kind = \"decisions\""));
-        }
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
     })
 }
@@ -146,13 +148,9 @@ pub fn open_decider(spec: &ProviderSpec, api_key: Option<SecretString>) -> Resul
     Ok(match spec.kind {
         ProviderKind::Openai => Arc::new(OpenAiDecisions::open(spec, api_key)?),
         ProviderKind::Gemini => Arc::new(GeminiDecisions::open(spec, api_key)?),
+        ProviderKind::Anthropic => {
+            return Err(SpecError::new("kind", "anthropic has no decision models: name a provider that has, openai or gemini"));
+        }
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
     })
-}
-
-const MODEL_CHARS_MAX: usize = 200;
-
-/// The model that a provider says has answered, cut to 200 characters.
-fn said_model(model: Option<&Value>) -> Option<String> {
-    Some(model?.as_str()?.chars().take(MODEL_CHARS_MAX).collect())
 }

@@ -14,8 +14,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::attempt::Attempt;
-use super::connection::{Answer, Connection, Manner};
-use super::{Completion, Provider, Request, cache_key, said_model};
+use super::connection::{Answer, Connection, Manner, model_name};
+use super::refusal::unwritable;
+use super::{Completion, Provider, Request, cache_key};
 use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
@@ -25,7 +26,7 @@ const TOP_LOGPROBS: u8 = 20;
 
 /// A host of chat completions.
 pub struct OpenAi {
-    connection: Connection,
+    pub(super) connection: Connection,
     sends_cache_key: bool,
 }
 
@@ -79,9 +80,10 @@ impl OpenAi {
         Ok(Self { sends_cache_key: cache_key::is_sent(spec, &connection.host), connection })
     }
 
-    fn body(&self, request: &Request<'_>) -> Result<Vec<u8>, serde_json::Error> {
+    /// What is sent for `request`, live or in a batch.
+    pub(super) fn body(&self, request: &Request<'_>) -> Result<Vec<u8>, CallFailure> {
         let mut body = Vec::with_capacity(request.system.len() + request.item.len() + request.item.len() / 8 + 512);
-        serde_json::to_writer(
+        let written = serde_json::to_writer(
             &mut body,
             &Body {
                 model: request.model,
@@ -103,12 +105,12 @@ impl OpenAi {
                 top_logprobs: request.logprobs.then_some(TOP_LOGPROBS),
                 prompt_cache_key: self.sends_cache_key.then_some(request.prompt_cache_key),
             },
-        )?;
-        Ok(body)
+        );
+        written.map(|()| body).map_err(unwritable)
     }
 
     /// An answer that is no success.
-    fn refused(&self, attempt: &Attempt<'_>, status: u16, body: &Value) -> CallFailure {
+    pub(super) fn refused(&self, attempt: &Attempt<'_>, status: u16, body: &Value) -> CallFailure {
         let connection = &self.connection;
         let said = || connection.said(attempt, body);
         let at = connection.at(status);
@@ -130,7 +132,8 @@ impl OpenAi {
         }
     }
 
-    fn completed(&self, mut attempt: Attempt<'_>, body: &Value) -> Result<Completion, CallFailure> {
+    /// Reads a completion.
+    pub(super) fn completed(&self, mut attempt: Attempt<'_>, body: &Value) -> Result<Completion, CallFailure> {
         let usage = usage(body.get("usage"));
         attempt.usage = usage;
         let Some(choice) = body.pointer("/choices/0") else {
@@ -159,7 +162,7 @@ impl OpenAi {
             text: choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default().to_owned(),
             cut_short: finish == "length",
             logprobs: choice.pointer("/logprobs/content").and_then(Value::as_array).map(|tokens| logprobs(tokens)),
-            model: said_model(body.get("model")),
+            model: model_name(body.get("model")),
             usage,
             latency_ms: attempt.latency_ms(),
             simulated: false,
@@ -183,14 +186,7 @@ impl Provider for OpenAi {
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {
         let mut attempt = Attempt::begin(Some(request.item));
-        let body = match self.body(request) {
-            Ok(body) => body,
-            Err(error) => {
-                let message = format!("the request cannot be written as JSON: {error}");
-                return Err(attempt.because(CallFailureKind::Rejected, message));
-            }
-        };
-        let post = self.connection.request(Method::POST, self.connection.url(&["chat", "completions"])).body(body);
+        let post = self.connection.request(Method::POST, self.connection.url(&["chat", "completions"])).body(self.body(request)?);
         match self.connection.call(post, &mut attempt).await? {
             Answer::Success(body) => self.completed(attempt, &body),
             Answer::Refusal(status, body) => Err(self.refused(&attempt, status, &body)),

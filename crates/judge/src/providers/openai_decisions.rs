@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use super::connection::{Answer, Connection, Manner};
+use super::cache_key;
+use super::connection::{Answer, Connection, Manner, model_name};
 use super::decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, probability, sum_to_one};
-use super::{cache_key, said_model};
+use super::refusal::unwritable;
 use crate::check::SpecError;
 use crate::spec::ProviderSpec;
 
@@ -111,9 +112,7 @@ impl Decider for OpenAiDecisions {
 
     async fn decide(&self, request: &DecisionsRequest<'_>) -> Result<Decisions, CallFailure> {
         let mut attempt = Attempt::begin(Some(request.item));
-        let body = self.body(request).map_err(|error| {
-            attempt.because(CallFailureKind::Rejected, format!("the request cannot be written as JSON: {error}"))
-        })?;
+        let body = self.body(request).map_err(unwritable)?;
         let post = self.connection.request(Method::POST, self.connection.url(&["decisions"])).body(body);
         let body: Value = match self.connection.call(post, &mut attempt).await? {
             Answer::Success(body) => body,
@@ -126,7 +125,7 @@ impl Decider for OpenAiDecisions {
         };
         Ok(Decisions {
             decided: decided(request.predicates, answers),
-            model: said_model(body.get("model")),
+            model: model_name(body.get("model")),
             usage: attempt.usage,
             latency_ms: attempt.latency_ms(),
             simulated: false,

@@ -17,8 +17,9 @@ pub(super) struct Wait {
     pub(super) headroom_gone: bool,
 }
 
-/// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`) and OpenAI's `x-ratelimit-remaining-*` and
-/// `x-ratelimit-reset-*`, for requests and tokens. A plain request to wait goes before the time at which a limit is full again.
+/// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`); OpenAI's `x-ratelimit-remaining-*` and
+/// `x-ratelimit-reset-*` (a duration); and Anthropic's `anthropic-ratelimit-*-remaining` and `anthropic-ratelimit-*-reset` (an RFC 3339
+/// time); both for requests and tokens. A plain request to wait goes before the time at which a limit is full again.
 pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let asked = text("retry-after-ms")
@@ -26,16 +27,25 @@ pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
         .or_else(|| text("retry-after").and_then(|after| scaled(after, 1.0).or_else(|| until(after, now))));
     let mut headroom_gone = false;
     let mut reset = None;
-    for unit in ["requests", "tokens"] {
-        if text(&format!("x-ratelimit-remaining-{unit}"))
-            .and_then(|left| left.parse::<f64>().ok())
-            .is_some_and(|left| left <= 0.0)
-        {
+    let mut limit = |left: &str, full: &str, until_full: &dyn Fn(&str) -> Option<Duration>| {
+        if text(left).and_then(|left| left.parse::<f64>().ok()).is_some_and(|left| left <= 0.0) {
             headroom_gone = true;
-            reset = reset.max(text(&format!("x-ratelimit-reset-{unit}")).and_then(duration));
+            reset = reset.max(text(full).and_then(until_full));
         }
+    };
+    for unit in ["requests", "tokens"] {
+        limit(&format!("x-ratelimit-remaining-{unit}"), &format!("x-ratelimit-reset-{unit}"), &duration);
+    }
+    for unit in ["requests", "tokens", "input-tokens", "output-tokens"] {
+        let until_full = |time: &str| Timestamp::parse(time).ok().map(|time| time.since(now));
+        limit(&format!("anthropic-ratelimit-{unit}-remaining"), &format!("anthropic-ratelimit-{unit}-reset"), &until_full);
     }
     Wait { retry_after: asked.or(reset).map(|wait| wait.min(WAIT_MAX)), headroom_gone }
+}
+
+/// A wait that the body of an answer asks for, written like `34.07s`.
+pub(super) fn asked_for(text: &str) -> Option<Duration> {
+    duration(text.trim()).map(|wait| wait.min(WAIT_MAX))
 }
 
 fn scaled(number: &str, unit_seconds: f64) -> Option<Duration> {
@@ -120,6 +130,20 @@ mod tests {
             ("x-ratelimit-reset-tokens", "2m59.56s"),
         ];
         assert_eq!(of(&both), (Some(179_560), true));
+    }
+
+    #[test]
+    fn anthropic_says_when_a_limit_is_full_again() {
+        let left = ("anthropic-ratelimit-input-tokens-remaining", "0");
+        let reset = ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:30:42Z");
+        assert_eq!(of(&[left, reset]), (Some(42_000), true));
+        assert_eq!(of(&[left, reset, ("retry-after", "8")]), (Some(8_000), true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "soon")]), (None, true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:29:42Z")]), (Some(0), true));
+        assert_eq!(of(&[("anthropic-ratelimit-requests-remaining", "7"), reset]), (None, false));
+        assert_eq!(asked_for("34.5s"), Some(Duration::from_millis(34_500)));
+        assert_eq!(asked_for("1e9s"), None);
+        assert_eq!(asked_for("9999999s"), Some(WAIT_MAX));
     }
 
     #[test]

@@ -61,3 +61,10 @@ impl Connection {
         repeatable(message.trim_end_matches('.'), key, judged)
     }
 }
+
+/// A request that cannot be sent at all.
+pub(super) fn unwritable(error: serde_json::Error) -> CallFailure {
+    // The category, not the error, which may repeat what it stumbled over.
+    let what = error.classify();
+    CallFailure::new(CallFailureKind::Rejected, format!("the request cannot be written as JSON ({what:?} error)"))
+}
