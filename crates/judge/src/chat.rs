@@ -165,6 +165,9 @@ impl ChatJudge {
         prompt: &PackedPrompt,
     ) -> Vec<Result<Verdict, CallFailure>> {
         let all = |failure: CallFailure| failure.split(asked.len()).into_iter().map(Err).collect();
+        if asked.is_empty() {
+            return Vec::new();
+        }
         // The same questions in whatever order are the same prompt.
         let mut order = asked.to_vec();
         order.sort_unstable();

@@ -151,6 +151,9 @@ impl CalledJudge for DecisionsJudge {
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
         let all = |failure: CallFailure| failure.split(questions.len()).into_iter().map(Err).collect();
         let refused = |message: String| all(CallFailure::new(CallFailureKind::Rejected, message));
+        if questions.is_empty() {
+            return Vec::new();
+        }
         if questions.len() > self.questions_max() {
             return refused(format!("{} questions in one call: {} at the most", questions.len(), self.questions_max()));
         }

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_wording_changes_only_with_the_frame() {
         let wording = [OPENING, RUBRIC, WITHOUT_CONTEXT].map(str::as_bytes);
-        assert_eq!((FRAME, assize_core::JudgeVersion::of(&wording).as_str()), ("packed/1", "DIGEST"));
+        assert_eq!((FRAME, assize_core::JudgeVersion::of(&wording).as_str()), ("packed/1", "def6bd3bc7127b1b"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn the_wording_changes_only_with_the_frame() {
         let wording = [OPENING, STATEMENT, RUBRIC, SCORES, WITHOUT_CONTEXT].map(str::as_bytes);
-        assert_eq!((FRAME, assize_core::JudgeVersion::of(&wording).as_str()), ("decisions/1", "DIGEST"));
+        assert_eq!((FRAME, assize_core::JudgeVersion::of(&wording).as_str()), ("decisions/1", "71719c448e2b621e"));
     }
 
     #[test]
