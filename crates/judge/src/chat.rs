@@ -2,6 +2,8 @@
 //! or with `packed = true` several; it takes the number that the model writes for the score, or with `score_from = "logprobs"` the
 //! probability with which it says yes.
 
+mod call;
+
 use std::sync::Arc;
 
 use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge};
@@ -9,12 +11,15 @@ use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, Price, Provider
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
+pub use call::Call;
+use call::System;
+
 use crate::answer::{self, Answer, logprobs, packed, word};
 use crate::check::SpecError;
 use crate::prices;
 use crate::prompt::packed::{PackedPrompt, QUESTIONS_MAX};
 use crate::prompt::{self, FRAME, FRAME_YES_NO, Prompt};
-use crate::providers::{Completion, Form, Provider, Request};
+use crate::providers::{Completion, Provider};
 use crate::spec::{ChatSpec, Question, ScoreFrom};
 
 /// A judge that asks a model of a provider about an interaction.
@@ -85,64 +90,110 @@ impl ChatJudge {
         self.price
     }
 
-    fn cost(&self, usage: Option<TokenUsage>) -> Option<NanoUsd> {
-        Some(self.price?.cost(&usage?))
-    }
-
-    async fn complete(&self, call: Call<'_>, interaction: &Interaction) -> Result<Completion, CallFailure> {
-        let request = Request {
-            model: &self.spec.model,
-            system: call.system,
-            system_json: call.system_json,
-            item: call.item,
-            temperature: self.spec.temperature,
-            seed: self.spec.seed,
-            max_completion_tokens: call.max_completion_tokens,
-            response_format: self.spec.response_format,
-            schema: call.schema,
-            logprobs: self.spec.score_from == ScoreFrom::Logprobs,
-            prompt_cache_key: call.prompt_cache_key,
-            form: call.form,
-            questions: call.questions,
-            interaction,
+    /// The call that puts the questions `asked` about `interaction`: one of them, or with `packed = true` up to [`QUESTIONS_MAX`].
+    ///
+    /// # Errors
+    /// Where the judge cannot ask that in one call.
+    pub fn call<'a>(&'a self, interaction: &'a Interaction, asked: &[usize]) -> Result<Call<'a>, CallFailure> {
+        // The same questions in whatever order are the same prompt.
+        let mut order = asked.to_vec();
+        order.sort_unstable();
+        order.dedup();
+        let rejected = |message: String| CallFailure::new(CallFailureKind::Rejected, message);
+        if order.len() < asked.len() {
+            return Err(rejected("a question is asked twice in one call".to_owned()));
+        }
+        if order.is_empty() || order.len() > self.questions_max() {
+            return Err(rejected(format!("{} questions in one call: 1 to {}", order.len(), self.questions_max())));
+        }
+        let mut questions = Vec::with_capacity(order.len());
+        let mut versions: Vec<&[u8]> = Vec::with_capacity(order.len());
+        for &at in &order {
+            let (Some(question), Some(version)) = (self.questions.get(at), self.versions.get(at)) else {
+                return Err(no_such_question(at));
+            };
+            questions.push((self.id(at), question));
+            versions.push(version.as_str().as_bytes());
+        }
+        let (system, item, schema) = match &self.frame {
+            Frame::Single { prompts, schema } => {
+                let prompt = order.first().and_then(|&at| prompts.get(at)).ok_or_else(|| rejected("no question".to_owned()))?;
+                (System::Constant(prompt), prompt.item(interaction), schema.clone())
+            }
+            Frame::Packed(prompt) => {
+                let ids: Vec<&str> = questions.iter().map(|(id, _)| *id).collect();
+                let worded = prompt.system(&order).and_then(|(text, json)| Ok((text, json, raw(packed::schema(&ids))?)));
+                let (text, json, schema) = worded.map_err(|error| rejected(error.to_string()))?;
+                (System::Composed { text, json }, prompt::item(interaction, prompt.without_context(&order)), schema)
+            }
         };
-        let answered = self.provider.complete(&request).await;
-        answered.map_err(|failure| CallFailure { cost: self.cost(failure.usage), ..failure })
+        // Of one question the version itself, so that it can be found again.
+        let prompt_cache_key = match (&self.frame, order.first().and_then(|&at| self.versions.get(at))) {
+            (Frame::Single { .. }, Some(version)) => version.clone(),
+            _ => JudgeVersion::of(&versions),
+        };
+        Ok(Call { judge: self, interaction, system, item, schema, prompt_cache_key, questions })
     }
 
-    /// One question in a call of its own.
-    async fn ask(
+    /// The verdicts in what came back for the questions `asked`, in their order; `price` is that of the call, and what it cost is
+    /// split over them.
+    pub fn read(
         &self,
-        interaction: &Interaction,
-        at: usize,
-        prompts: &[Prompt],
-        schema: &RawValue,
-    ) -> Result<Verdict, CallFailure> {
-        let (Some(prompt), Some(question), Some(version)) = (prompts.get(at), self.questions.get(at), self.versions.get(at))
-        else {
-            return Err(no_such_question(at));
+        asked: &[usize],
+        answered: Result<Completion, CallFailure>,
+        price: Option<Price>,
+    ) -> Vec<Result<Verdict, CallFailure>> {
+        let cost = |usage: Option<TokenUsage>| Some(price?.cost(&usage?));
+        let completion = match answered {
+            Ok(completion) => completion,
+            Err(failure) => {
+                let failure = CallFailure { cost: cost(failure.usage), ..failure };
+                return failure.split(asked.len()).into_iter().map(Err).collect();
+            }
         };
-        let call = Call {
-            system: prompt.system(),
-            system_json: prompt.system_json(),
-            item: &prompt.item(interaction),
-            max_completion_tokens: self.spec.max_completion_tokens,
-            schema,
-            prompt_cache_key: version.as_str(),
-            form: if self.spec.score_from == ScoreFrom::Logprobs { Form::YesNo } else { Form::Score },
-            questions: &[("", question)],
+        let ids: Vec<&str> = asked.iter().map(|&at| self.id(at)).collect();
+        let met = Met::of(&completion, cost(completion.usage));
+        let parts: Vec<Result<Read, CallFailure>> = match (&self.frame, self.spec.score_from) {
+            (Frame::Packed(_), _) => {
+                let met = &met;
+                let part = |part: Result<Answer, String>| part.map(Read::of).map_err(|why| self.invalid(met, why));
+                packed::parse(&completion.text, &ids).into_iter().map(part).collect()
+            }
+            (Frame::Single { .. }, ScoreFrom::Text) => {
+                vec![answer::parse(&completion.text).map(Read::of).map_err(|why| self.invalid(&met, why))]
+            }
+            (Frame::Single { .. }, ScoreFrom::Logprobs) => vec![self.probable(&completion, &met)],
         };
-        let completion = self.complete(call, interaction).await?;
-        let met = Met::of(&completion, self.cost(completion.usage));
-        let read = match self.spec.score_from {
-            ScoreFrom::Text => answer::parse(&completion.text).map(|answer| (answer, None)),
-            ScoreFrom::Logprobs => self.probable(&completion, &met)?,
+        let mut parts = parts.into_iter();
+        let verdict = |(&at, met): (&usize, Met)| {
+            let version = self.versions.get(at).ok_or_else(|| no_such_question(at))?;
+            match parts.next() {
+                Some(Ok(read)) => Ok(self.verdict(read, met, version)),
+                // What it cost is the question's share.
+                Some(Err(failure)) => Err(CallFailure { usage: met.usage, cost: met.cost, ..failure }),
+                None => Err(self.invalid(&met, "the answer is one, and the questions are several".to_owned())),
+            }
         };
-        self.verdict(read, &met, version)
+        asked.iter().zip(met.split(asked.len())).map(verdict).collect()
+    }
+
+    /// The id under which a packed answer gives the question `at`.
+    fn id(&self, at: usize) -> &str {
+        match &self.frame {
+            Frame::Single { .. } => "",
+            Frame::Packed(prompt) => prompt.id(at).unwrap_or_default(),
+        }
+    }
+
+    async fn ask(&self, interaction: &Interaction, asked: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
+        match self.call(interaction, asked) {
+            Ok(call) => self.read(asked, self.provider.complete(&call.request()).await, self.price),
+            Err(failure) => failure.split(asked.len()).into_iter().map(Err).collect(),
+        }
     }
 
     /// The probability of yes as the score. The word that was written is as sure as its own probability.
-    fn probable(&self, completion: &Completion, met: &Met) -> Result<Result<(Answer, Option<f64>), String>, CallFailure> {
+    fn probable(&self, completion: &Completion, met: &Met) -> Result<Read, CallFailure> {
         let Some(tokens) = &completion.logprobs else {
             // As the next answer will be like this one, trying again would only cost more.
             let message = format!(
@@ -151,104 +202,49 @@ impl ChatJudge {
             );
             return Err(met.failure(CallFailureKind::Rejected, message));
         };
-        Ok(word::parse(&completion.text).and_then(|word| {
-            let score = logprobs::probability_of_yes(&completion.text, word.at, tokens)?;
-            Ok((Answer { score, reason: word.reason }, Some(score.max(1.0 - score))))
-        }))
+        let word = word::parse(&completion.text).map_err(|why| self.invalid(met, why))?;
+        let score = logprobs::probability_of_yes(&completion.text, word.at, tokens).map_err(|why| self.invalid(met, why))?;
+        Ok(Read { score, confidence: Some(score.max(1.0 - score)), reason: word.reason })
     }
 
-    /// The questions `asked` in one call; their answers in the order of `asked`.
-    async fn ask_all(
-        &self,
-        interaction: &Interaction,
-        asked: &[usize],
-        prompt: &PackedPrompt,
-    ) -> Vec<Result<Verdict, CallFailure>> {
-        let all = |failure: CallFailure| failure.split(asked.len()).into_iter().map(Err).collect();
-        if asked.is_empty() {
-            return Vec::new();
-        }
-        // The same questions in whatever order are the same prompt.
-        let mut order = asked.to_vec();
-        order.sort_unstable();
-        order.dedup();
-        if order.len() > QUESTIONS_MAX {
-            let message = format!("{} questions in one call: {QUESTIONS_MAX} at the most", order.len());
-            return all(CallFailure::new(CallFailureKind::Rejected, message));
-        }
-        let questions: Vec<_> = order.iter().filter_map(|&at| Some((prompt.id(at)?, self.questions.get(at)?))).collect();
-        let ids: Vec<&str> = questions.iter().map(|(id, _)| *id).collect();
-        let worded = prompt.system(&order).and_then(|system| Ok((system, raw(packed::schema(&ids))?)));
-        let ((system, system_json), schema) = match worded {
-            Ok(worded) => worded,
-            Err(error) => return all(CallFailure::new(CallFailureKind::Rejected, error.to_string())),
+    fn invalid(&self, met: &Met, why: String) -> CallFailure {
+        let most = self.spec.max_completion_tokens;
+        let message = if met.cut_short {
+            format!("{why}: it was cut off at max_completion_tokens = {most}; raise it for this judge")
+        } else {
+            why
         };
-        let versions: Vec<&[u8]> = order.iter().filter_map(|&at| Some(self.versions.get(at)?.as_str().as_bytes())).collect();
-        let cache_key = JudgeVersion::of(&versions);
-        let call = Call {
-            system: &system,
-            system_json: &system_json,
-            item: &prompt::item(interaction, prompt.without_context(&order)),
-            max_completion_tokens: self.spec.max_completion_tokens.saturating_mul(order.len() as u32),
-            schema: &schema,
-            prompt_cache_key: cache_key.as_str(),
-            form: Form::Packed,
-            questions: &questions,
-        };
-        let completion = match self.complete(call, interaction).await {
-            Ok(completion) => completion,
-            Err(failure) => return all(failure),
-        };
-        let parts = packed::parse(&completion.text, &ids);
-        let shares = Met::of(&completion, self.cost(completion.usage)).split(asked.len());
-        let verdict = |(&at, met): (&usize, Met)| {
-            let part = order.binary_search(&at).ok().and_then(|place| parts.get(place)).zip(self.versions.get(at));
-            let (part, version) = part.ok_or_else(|| no_such_question(at))?;
-            self.verdict(part.clone().map(|answer| (answer, None)), &met, version)
-        };
-        asked.iter().zip(shares).map(verdict).collect()
+        met.failure(CallFailureKind::InvalidAnswer, message)
     }
 
-    fn verdict(
-        &self,
-        read: Result<(Answer, Option<f64>), String>,
-        met: &Met,
-        version: &JudgeVersion,
-    ) -> Result<Verdict, CallFailure> {
-        match read {
-            Ok((answer, confidence)) => Ok(Verdict {
-                judge: self.name.clone(),
-                version: version.clone(),
-                score: answer.score,
-                label: None,
-                confidence,
-                reason: answer.reason,
-                model: met.model.clone(),
-                usage: met.usage,
-                cost: met.cost,
-                latency_ms: met.latency_ms,
-                simulated: met.simulated,
-            }),
-            Err(why) if met.cut_short => {
-                let most = self.spec.max_completion_tokens;
-                let message = format!("{why}: it was cut off at max_completion_tokens = {most}; raise it for this judge");
-                Err(met.failure(CallFailureKind::InvalidAnswer, message))
-            }
-            Err(why) => Err(met.failure(CallFailureKind::InvalidAnswer, why)),
+    fn verdict(&self, read: Read, met: Met, version: &JudgeVersion) -> Verdict {
+        Verdict {
+            judge: self.name.clone(),
+            version: version.clone(),
+            score: read.score,
+            label: None,
+            confidence: read.confidence,
+            reason: read.reason,
+            model: met.model,
+            usage: met.usage,
+            cost: met.cost,
+            latency_ms: met.latency_ms,
+            simulated: met.simulated,
         }
     }
 }
 
-/// What differs from call to call.
-struct Call<'a> {
-    system: &'a str,
-    system_json: &'a RawValue,
-    item: &'a str,
-    max_completion_tokens: u32,
-    schema: &'a RawValue,
-    prompt_cache_key: &'a str,
-    form: Form,
-    questions: &'a [(&'a str, &'a Question)],
+/// What was read out of an answer to one question.
+struct Read {
+    score: f64,
+    confidence: Option<f64>,
+    reason: String,
+}
+
+impl Read {
+    fn of(answer: Answer) -> Self {
+        Self { score: answer.score, confidence: None, reason: answer.reason }
+    }
 }
 
 /// What is known of a call apart from the answer's text.
@@ -363,11 +359,11 @@ impl CalledJudge for ChatJudge {
 
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
         match &self.frame {
-            Frame::Packed(prompt) => self.ask_all(interaction, questions, prompt).await,
-            Frame::Single { prompts, schema } => {
+            Frame::Packed(_) => self.ask(interaction, questions).await,
+            Frame::Single { .. } => {
                 let mut verdicts = Vec::with_capacity(questions.len());
-                for &at in questions {
-                    verdicts.push(self.ask(interaction, at, prompts, schema).await);
+                for question in questions {
+                    verdicts.extend(self.ask(interaction, std::slice::from_ref(question)).await);
                 }
                 verdicts
             }

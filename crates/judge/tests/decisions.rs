@@ -57,7 +57,8 @@ async fn told(protocol: DecisionsProtocol, reply: DecisionsReply) -> Vec<Result<
 #[tokio::test]
 async fn all_questions_are_asked_in_one_call_and_its_cost_is_split_exactly() {
     for protocol in PROTOCOLS {
-        let fake = FakeDecisions::start(|_| DecisionsReply::Probabilities(vec![Some(0.97), Some(0.02), Some(0.5)])).await.unwrap();
+        let fake =
+            FakeDecisions::start(|_| DecisionsReply::Probabilities(vec![Some(0.97), Some(0.02), Some(0.5)])).await.unwrap();
         let judge = judge(&fake, protocol, json!({}));
         let verdicts: Vec<Verdict> = judge.attempt(&item(), &[0, 1, 2]).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(fake.calls(), 1);

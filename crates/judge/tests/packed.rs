@@ -46,7 +46,8 @@ fn packed(entries: &[(&str, f64)]) -> Reply {
 
 #[tokio::test]
 async fn several_questions_are_one_call_whose_cost_is_split_exactly() {
-    let fake = FakeProvider::start(Behaviour::always(packed(&[("q1", 1.0), ("q2", 0.0), ("q3", 0.3)])).usage(1001, 100)).await.unwrap();
+    let fake =
+        FakeProvider::start(Behaviour::always(packed(&[("q1", 1.0), ("q2", 0.0), ("q3", 0.3)])).usage(1001, 100)).await.unwrap();
     let judge = judge(&fake, json!({"packed": true, "max_completion_tokens": 150}));
     assert_eq!(judge.questions_max(), 16);
     // In whatever order they are asked, they are answered in that order.
@@ -75,7 +76,10 @@ async fn the_constant_part_is_in_front_to_the_byte_and_the_item_last() {
     for (output, asked) in [("Zebras.", &[0, 1, 2][..]), ("Yaks.", &[1, 2, 0]), ("Lynxes.", &[0, 1]), ("Okapis.", &[1])] {
         judge.attempt(&item(output), asked).await;
         let request = fake.last_request().unwrap();
-        assert_eq!((&request.body["messages"][0]["role"], &request.body["messages"][1]["role"]), (&json!("system"), &json!("user")));
+        assert_eq!(
+            (&request.body["messages"][0]["role"], &request.body["messages"][1]["role"]),
+            (&json!("system"), &json!("user"))
+        );
         assert!(!request.system.contains(output) && request.item.contains(output));
         systems.push(request.system.clone());
     }

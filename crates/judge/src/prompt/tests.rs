@@ -45,7 +45,9 @@ fn the_wording_changes_only_with_the_frame() {
 fn a_word_is_asked_for_where_probabilities_are_wanted() {
     let prompt = Prompt::open(&question(), None, ScoreFrom::Logprobs).unwrap();
     assert!(prompt.system().contains("Slurs count.\n\nDecide between yes and no."), "{}", prompt.system());
-    assert!(prompt.system().ends_with("{\"answer\": \"yes\" or \"no\", \"reason\": \"why, in one sentence of at most 40 words\"}"));
+    assert!(
+        prompt.system().ends_with("{\"answer\": \"yes\" or \"no\", \"reason\": \"why, in one sentence of at most 40 words\"}")
+    );
     let text = Prompt::open(&question(), None, ScoreFrom::Text).unwrap();
     assert_eq!(text.item(&interaction("q", "a")), prompt.item(&interaction("q", "a")));
     let wording = [INSTRUCTIONS, RUBRIC, SCALE_YES_NO, FORMAT_YES_NO].map(str::as_bytes);

@@ -1,6 +1,6 @@
 //! What one attempt knows about itself, and how it fails with all of that.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use assize_core::TokenUsage;
 use assize_core::judge::{CallFailure, CallFailureKind};
@@ -14,6 +14,8 @@ pub(super) struct Attempt<'a> {
     /// The text that is judged, which no message may repeat; `None` where it is not at hand, so that no words of the provider's can
     /// be checked for it and none are passed on.
     pub(super) judged: Option<&'a str>,
+    /// How long it may take, where that is not the connection's `timeout_seconds`.
+    pub(super) limit: Option<Duration>,
     /// What the headers of a refusal ask for.
     pub(super) wait: Wait,
     /// The tokens that were billed, once they are known.
@@ -23,7 +25,12 @@ pub(super) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// Begins now.
     pub(super) fn begin(judged: Option<&'a str>) -> Self {
-        Self { started: Instant::now(), judged, wait: Wait::default(), usage: None }
+        Self { started: Instant::now(), judged, limit: None, wait: Wait::default(), usage: None }
+    }
+
+    /// The same, with a time limit of its own.
+    pub(super) fn within(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// How long it has taken so far, in milliseconds.

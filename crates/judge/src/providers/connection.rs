@@ -166,17 +166,25 @@ impl Connection {
     /// A call that got no whole answer.
     pub(super) fn broken(&self, attempt: &Attempt<'_>, error: &reqwest::Error) -> CallFailure {
         let host = &self.host;
+        if error.is_timeout() && error.is_connect() {
+            return attempt.because(CallFailureKind::Timeout, format!("no connection to {host} within its time limit"));
+        }
         if error.is_timeout() {
-            let seconds = self.timeout.as_secs();
-            let message = if error.is_connect() {
-                format!("no connection to {host} within its time limit")
-            } else {
-                format!("no answer from {host} within {seconds} s (timeout_seconds)")
-            };
-            return attempt.because(CallFailureKind::Timeout, message);
+            return self.late(attempt);
         }
         let what = if error.is_connect() { "no connection to" } else { "broken connection to" };
         attempt.because(CallFailureKind::Network, format!("{what} {host}: {}", causes(error)))
+    }
+}
+
+impl Connection {
+    /// A call whose answer did not come in time.
+    pub(super) fn late(&self, attempt: &Attempt<'_>) -> CallFailure {
+        let within = match attempt.limit {
+            Some(limit) => format!("{} s", limit.as_secs()),
+            None => format!("{} s (timeout_seconds)", self.timeout.as_secs()),
+        };
+        attempt.because(CallFailureKind::Timeout, format!("no answer from {} within {within}", self.host))
     }
 }
 

@@ -3,6 +3,11 @@
 
 mod anthropic;
 mod attempt;
+pub mod batch;
+mod batch_anthropic;
+mod batch_openai;
+mod batch_protocol;
+mod batch_results;
 mod cache_key;
 mod connection;
 mod decisions;
@@ -23,6 +28,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 pub use anthropic::Anthropic;
+pub use batch::Batches;
 pub use decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE};
 pub use gemini::Gemini;
 pub use gemini_decisions::GeminiDecisions;
@@ -152,5 +158,19 @@ pub fn open_decider(spec: &ProviderSpec, api_key: Option<SecretString>) -> Resul
             return Err(SpecError::new("kind", "anthropic has no decision models: name a provider that has, openai or gemini"));
         }
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
+    })
+}
+
+/// Opens the batch API of the provider that `spec` describes; `None` where Assize sends no batches to its kind. Whether a host that is
+/// compatible with OpenAI has one shows when it is first asked.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_batches(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Option<Arc<dyn Batches>>, SpecError> {
+    spec.check()?;
+    Ok(match spec.kind {
+        ProviderKind::Openai => Some(Arc::new(OpenAi::open(spec, api_key)?)),
+        ProviderKind::Anthropic => Some(Arc::new(Anthropic::open(spec, api_key)?)),
+        ProviderKind::Gemini | ProviderKind::Simulated => None,
     })
 }
