@@ -17,7 +17,7 @@ use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
     Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, ProviderName, Reason, Role,
+    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
     RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
@@ -137,11 +137,15 @@ fn panel(name: &str, level: f64, half: f64, range: Range, seed: i64, question: &
 fn spend(usd_cents: u64, calls: u64) -> Spend {
     Spend {
         calls,
+        questions: calls + calls / 2,
         failed: calls / 90,
         cost_unknown: 0,
         cost: NanoUsd(usd_cents * 10_000_000),
         input_tokens: calls * 912,
         cached_input_tokens: calls * 300,
+        cache_write_tokens: 0,
+        reused: calls / 20,
+        saved: NanoUsd(usd_cents * 500_000),
         output_tokens: calls * 48,
     }
 }
@@ -294,6 +298,7 @@ fn verdict(score: f64, reason: &str) -> Verdict {
         cost: Some(NanoUsd(5_265_000)),
         latency_ms: 1_240,
         simulated: false,
+        reused: None,
     }
 }
 
@@ -314,6 +319,7 @@ fn metric_record(name: &str, outcome: Option<Outcome>, score: Option<f64>, free:
         cost: Some(NanoUsd(5_265_000)),
         latency_ms: 1_240,
         at: Timestamp(NOW.0 - 80_000),
+        part: Part::default(),
     };
     let failed = CallRecord {
         status: CallStatus::Failed,
@@ -346,6 +352,7 @@ fn metric_record(name: &str, outcome: Option<Outcome>, score: Option<f64>, free:
             )
         }),
         verdicts: score.map(|score| verdict(score, reason)).into_iter().collect(),
+        steps: Vec::new(),
         calls: if score.is_some() {
             vec![failed, call]
         } else if outcome == Some(Outcome::JudgeFailed) {

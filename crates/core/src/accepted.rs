@@ -37,7 +37,8 @@ pub struct Decision {
     /// What the inline tiers said, in cascade order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<TierScore>,
-    /// The probability with which the reference tier was to see it, in [0, 1]. 1 where free tiers decide alone.
+    /// The probability with which the first called tier was to see it, in [0, 1]; 1 where free tiers decide alone. Where it is the only
+    /// called tier, that is the reference; else the draws between tiers are recorded as [`crate::Step`]s.
     pub probability: f64,
     /// The reference judge's version as configured at accept.
     pub reference: JudgeVersion,

@@ -106,7 +106,7 @@ impl TokenUsage {
 
 /// The part `at` of `total` in `n` parts that differ by one at the most and add up to it.
 pub(crate) fn share(total: u64, at: u64, n: u64) -> u64 {
-    if n == 0 { 0 } else { total / n + u64::from(at < total % n) }
+    total.checked_div(n).map_or(0, |part| part + u64::from(at < total % n))
 }
 
 /// What was odd about an interaction when it came in.

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod accepted;
+pub mod allocation;
 pub mod control;
 pub mod draw;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod time;
 pub mod verdict;
 
 pub use accepted::{Accepted, Decision, DecisionState, TierScore};
+pub use allocation::Allocation;
 pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;
@@ -35,11 +37,11 @@ pub use ids::{
     TenantName,
 };
 pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
-pub use metric::{Metric, Needs, Tier, TierKind, Unit};
+pub use metric::{Metric, Needs, ReusePolicy, Tier, TierKind, Unit};
 pub use money::{NanoUsd, Price};
 pub use outcome::{Outcome, Reason};
 pub use policy::{Dimension, Policy};
 pub use sampling::{Condition, SamplingPolicy, SmartRule, inclusion};
-pub use scored::{CallRecord, CallStatus, Scored};
+pub use scored::{CallRecord, CallStatus, Part, Scored, Step};
 pub use time::{Clock, Hour, SystemClock, Timestamp};
-pub use verdict::Verdict;
+pub use verdict::{ReuseKind, Reused, Verdict};

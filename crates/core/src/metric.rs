@@ -35,7 +35,7 @@ pub enum TierKind {
 }
 
 /// One judge in a cascade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tier {
     /// The judge's name in the configuration.
     pub judge: JudgeName,
@@ -43,6 +43,17 @@ pub struct Tier {
     pub version: JudgeVersion,
     /// Where it runs.
     pub kind: TierKind,
+    /// The part, in [0, 1], that it sees of what the called tier before it saw. The first called tier sees what sampling draws.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub share: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+fn is_whole(share: &f64) -> bool {
+    *share == 1.0
 }
 
 /// A question about an interaction, scored in [0, 1], and its cascade. Inline tiers come first; the last tier is the reference.
@@ -61,12 +72,57 @@ pub struct Metric {
     /// Sampling of this metric alone, in place of the project's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingPolicy>,
+    /// Whether doubtful interactions get more of the calls (see [`crate::allocation`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub escalate: bool,
+    /// The judge that is asked where the reference judge cannot be had. Its verdict is on record and in no rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Tier>,
+    /// Whether and how verdicts on nearly the same interactions are used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReusePolicy>,
+    /// How many hours a verdict may take. From one hour on, the provider's batch API is used where it has one.
+    #[serde(default, skip_serializing_if = "is_now")]
+    pub max_delay_hours: u32,
+}
+
+fn is_now(hours: &u32) -> bool {
+    *hours == 0
+}
+
+/// Use of verdicts on nearly the same interactions: one more cheap tier, which errs and is audited.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReusePolicy {
+    /// Probability, in (0, 1], that a hit is judged for real all the same.
+    #[serde(default = "audit")]
+    pub audit: f64,
+    /// Share of wrong reuses, in (0, 1), whose upper confidence bound stops it.
+    #[serde(default = "error_max")]
+    pub error_max: f64,
+    /// Cosine similarity, in (0, 1), from which texts are nearly the same; without it only texts that are equal but for case, white
+    /// space, numbers and ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+}
+
+fn audit() -> f64 {
+    0.1
+}
+
+fn error_max() -> f64 {
+    0.02
 }
 
 impl Metric {
     /// The judge whose verdict the metric's rate speaks of. `None` only for an empty cascade, which a policy refuses.
     pub fn reference(&self) -> Option<&Tier> {
         self.cascade.last()
+    }
+
+    /// The called tiers and their places in the cascade.
+    pub fn called(&self) -> impl Iterator<Item = (usize, &Tier)> {
+        self.cascade.iter().enumerate().filter(|(_, tier)| tier.kind == TierKind::Called)
     }
 
     /// Whether every tier runs at accept, so that every interaction is judged for nothing.

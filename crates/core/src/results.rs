@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::queue::{Entry, Offset};
 use crate::{
     Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
-    MetricName, NanoUsd, Outcome, ProjectName, Reason, RowKey, Scored, StoreError, Timestamp, Verdict,
+    MetricName, NanoUsd, Outcome, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict, allocation::Cell,
 };
 
 /// Sums over interactions of one metric, from which estimate and variance follow for any union of buckets. `g` is the last free
@@ -28,8 +28,12 @@ pub struct Sums {
     pub gg: f64,
     /// Interactions drawn, or judged by free tiers alone.
     pub drawn: u64,
-    /// Sum of `w` over the drawn.
+    /// Sum of `w` over the drawn, `w` being that of the last tier they were drawn for.
     pub drawn_w: f64,
+    /// Of the drawn, those that a draw between called tiers left out.
+    pub left_out: u64,
+    /// Sum over these of the `w` of the first draw.
+    pub left_out_w: f64,
     /// Interactions with a reference verdict.
     pub judged: u64,
     /// Judged with `H >= 0.5`.
@@ -77,16 +81,40 @@ impl Sums {
             DecisionState::Closed(Outcome::Judged, _) => {
                 sums.drawn = 1;
                 sums.drawn_w = 1.0;
-                sums.add(&Self::of_judged(decision, g));
+                sums.add(&Self::of_judged(decision, 1.0, g));
             }
             DecisionState::Closed(..) => {}
         }
         sums
     }
 
-    /// What a reference verdict of score `h` adds.
-    pub fn of_judged(decision: &Decision, h: f64) -> Self {
-        let pi = decision.probability;
+    /// What an outcome in `score` adds, `probability` being the cumulative one of the last tier that was drawn.
+    pub fn of_outcome(decision: &Decision, outcome: Outcome, probability: f64, reference_score: Option<f64>) -> Self {
+        let first_w = 1.0 / decision.probability;
+        let is_left_out = matches!(outcome, Outcome::NotSampled | Outcome::Reused) && reference_score.is_none();
+        if is_left_out {
+            return Self { left_out: 1, left_out_w: first_w, ..Self::default() };
+        }
+        let mut sums = Self { drawn_w: 1.0 / probability - first_w, ..Self::default() };
+        if let Some(h) = reference_score {
+            sums.add(&Self::of_judged(decision, probability, h));
+        }
+        sums
+    }
+
+    /// Interactions drawn and not left out by a later draw.
+    pub fn drawn_for_reference(&self) -> u64 {
+        self.drawn.saturating_sub(self.left_out)
+    }
+
+    /// Sum of `w` over these; those that wait count with the weight of their first draw.
+    pub fn drawn_for_reference_w(&self) -> f64 {
+        // Where all were left out, rounding must leave nothing behind.
+        if self.drawn_for_reference() == 0 { 0.0 } else { (self.drawn_w - self.left_out_w).max(0.0) }
+    }
+
+    /// What a reference verdict of score `h` adds, `pi` being the probability with which the reference tier was to see it.
+    pub fn of_judged(decision: &Decision, pi: f64, h: f64) -> Self {
         let g = decision.free_score().unwrap_or(0.0);
         let w = 1.0 / pi;
         let q = (1.0 - pi) / (pi * pi);
@@ -121,6 +149,8 @@ impl Sums {
         self.gg += other.gg;
         self.drawn += other.drawn;
         self.drawn_w += other.drawn_w;
+        self.left_out += other.left_out;
+        self.left_out_w += other.left_out_w;
         self.judged += other.judged;
         self.positives += other.positives;
         self.disagreements += other.disagreements;
@@ -181,6 +211,8 @@ pub struct MetricRecord {
     pub verdicts: Vec<Verdict>,
     /// Every call that was made for it.
     pub calls: Vec<CallRecord>,
+    /// The draws between called tiers.
+    pub steps: Vec<Step>,
 }
 
 /// Everything on record about one interaction.
@@ -289,8 +321,10 @@ pub enum SpendBy {
 /// What was spent on one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spend {
-    /// Calls made.
+    /// Calls made. One that carried the questions of several metrics counts with the first of them.
     pub calls: u64,
+    /// Questions that they carried.
+    pub questions: u64,
     /// Calls that gave no verdict.
     pub failed: u64,
     /// Calls whose cost is not known.
@@ -301,8 +335,51 @@ pub struct Spend {
     pub input_tokens: u64,
     /// Input tokens from the provider's prompt cache.
     pub cached_input_tokens: u64,
+    /// Input tokens written to it.
+    pub cache_write_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
+    /// Verdicts that were used again instead of asking.
+    pub reused: u64,
+    /// What that saved, as far as it is known.
+    pub saved: NanoUsd,
+}
+
+impl Spend {
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.calls, other.calls),
+            (&mut self.questions, other.questions),
+            (&mut self.failed, other.failed),
+            (&mut self.cost_unknown, other.cost_unknown),
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.cached_input_tokens, other.cached_input_tokens),
+            (&mut self.cache_write_tokens, other.cache_write_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.reused, other.reused),
+        ];
+        for (sum, value) in pairs {
+            *sum = sum.saturating_add(value);
+        }
+        self.cost = self.cost.plus(other.cost);
+        self.saved = self.saved.plus(other.saved);
+    }
+}
+
+/// What is known of the reference scores within one tenth of a cheaper judge's scores: what allocation learns from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellBucket {
+    /// The metric.
+    pub metric: MetricName,
+    /// The reference judge's version.
+    pub reference: JudgeVersion,
+    /// The cheaper judge.
+    pub predictor: JudgeName,
+    /// Which tenth, 0 to 9: see [`crate::allocation::bin`].
+    pub bin: u8,
+    /// The sums.
+    pub cell: Cell,
 }
 
 /// What scoring has recorded of an interaction.
@@ -314,6 +391,8 @@ pub struct Recorded {
     pub closed: Vec<MetricName>,
     /// Verdicts of called tiers.
     pub verdicts: Vec<(MetricName, Verdict)>,
+    /// Draws between called tiers.
+    pub steps: Vec<(MetricName, Step)>,
 }
 
 /// What accept and score write.
@@ -339,6 +418,9 @@ pub trait Recorder: Send + Sync {
 pub trait Results: Recorder {
     /// Sums by hour, group and judge version. Exact for any range: whole hours from rollups, the rest from rows.
     async fn sums(&self, query: &SumsQuery) -> Result<Vec<SumsBucket>, StoreError>;
+
+    /// The cells of a project's metrics, over interactions whose hour begins at or after `from`.
+    async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError>;
 
     /// Everything about one interaction.
     async fn interaction(&self, project: &ProjectName, id: &InteractionId) -> Result<Option<InteractionRecord>, StoreError>;

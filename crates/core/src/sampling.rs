@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Features, Metric, TierKind};
+use crate::{Allocation, Features, Metric, TierKind};
 
 /// A test on what is known before anything is paid. All parts that are given must hold; an empty condition always holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -115,15 +115,31 @@ impl SamplingPolicy {
     }
 }
 
-/// The probability, in [0, 1], that `tier` of `metric` sees an interaction, cumulative over the tiers before it.
+/// The probability, in [0, 1], that `tier` of `metric` sees an interaction that has reached it; the draw is compared with the product
+/// over the tiers so far.
 ///
-/// `scores` holds what the tiers so far said, in cascade order. Inline tiers see everything. For the others, in order of precedence:
-/// outside `only` 0; else the highest of the smart rules that hold and the rate. Probabilities of later tiers never exceed those of
-/// earlier ones, since one draw decides all.
-pub fn inclusion(policy: &SamplingPolicy, features: &Features, scores: &[f64], metric: &Metric, tier: usize) -> f64 {
-    if metric.cascade.get(tier).is_none_or(|tier| tier.kind == TierKind::Inline) {
-        return 1.0;
+/// `scores` holds what the tiers so far said, in cascade order; `allocation` is what was learned about doubt given the last of them.
+/// Inline tiers see everything. For the first called tier, in order of precedence: outside `only` 0; else the highest of the smart
+/// rules that hold and the rate. For later ones, their share. Escalation then moves calls to where doubt is, down to the audit floor.
+pub fn inclusion(
+    policy: &SamplingPolicy,
+    features: &Features,
+    scores: &[f64],
+    metric: &Metric,
+    tier: usize,
+    allocation: Option<&Allocation>,
+) -> f64 {
+    let Some(this) = metric.cascade.get(tier).filter(|tier| tier.kind == TierKind::Called) else { return 1.0 };
+    let is_first = metric.called().next().is_some_and(|(first, _)| first == tier);
+    let probability = if is_first { drawn(policy, features, scores, metric) } else { this.share.clamp(0.0, 1.0) };
+    match (allocation.filter(|_| metric.escalate), scores.last()) {
+        (Some(allocation), Some(score)) => allocation.apply(probability, *score),
+        _ => probability,
     }
+}
+
+/// What sampling gives the first called tier.
+fn drawn(policy: &SamplingPolicy, features: &Features, scores: &[f64], metric: &Metric) -> f64 {
     let policy = metric.sampling.as_ref().unwrap_or(policy);
     let free_score = scores.last().copied();
     if policy.only.as_ref().is_some_and(|only| !only.holds(features, free_score)) {
@@ -138,17 +154,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::allocation::{BINS, Cell};
     use crate::{JudgeName, JudgeVersion, MetricName, Needs, Tier, Unit};
 
     fn metric(sampling: Option<SamplingPolicy>) -> Metric {
-        let tier =
-            |name: &str, kind| Tier { judge: JudgeName::new(name).unwrap(), version: JudgeVersion::of(&[name.as_bytes()]), kind };
+        let tier = |name: &str, kind| Tier {
+            judge: JudgeName::new(name).unwrap(),
+            version: JudgeVersion::of(&[name.as_bytes()]),
+            kind,
+            share: 1.0,
+        };
         Metric {
             name: MetricName::new("m").unwrap(),
             unit: Unit::Interaction,
             needs: Needs::default(),
             cascade: vec![tier("words", TierKind::Inline), tier("gpt", TierKind::Called)],
             sampling,
+            escalate: false,
+            fallback: None,
+            reuse: None,
+            max_delay_hours: 0,
         }
     }
 
@@ -158,18 +183,18 @@ mod tests {
 
     #[test]
     fn inline_tiers_see_everything() {
-        assert_eq!(inclusion(&SamplingPolicy::uniform(0.0), &Features::default(), &[], &metric(None), 0), 1.0);
-        assert_eq!(inclusion(&SamplingPolicy::uniform(0.25), &Features::default(), &[], &metric(None), 1), 0.25);
+        assert_eq!(inclusion(&SamplingPolicy::uniform(0.0), &Features::default(), &[], &metric(None), 0, None), 1.0);
+        assert_eq!(inclusion(&SamplingPolicy::uniform(0.25), &Features::default(), &[], &metric(None), 1, None), 0.25);
     }
 
     #[test]
     fn smart_rules_raise_and_never_lower() {
         let policy = SamplingPolicy { smart: vec![long(0.5), long(0.01)], ..SamplingPolicy::uniform(0.1) };
         let turns = |turns| Features { turns, ..Features::default() };
-        assert_eq!(inclusion(&policy, &turns(2), &[], &metric(None), 1), 0.1);
-        assert_eq!(inclusion(&policy, &turns(3), &[], &metric(None), 1), 0.5);
+        assert_eq!(inclusion(&policy, &turns(2), &[], &metric(None), 1, None), 0.1);
+        assert_eq!(inclusion(&policy, &turns(3), &[], &metric(None), 1, None), 0.5);
         let low = SamplingPolicy { smart: vec![long(0.01)], ..SamplingPolicy::uniform(0.1) };
-        assert_eq!(inclusion(&low, &turns(3), &[], &metric(None), 1), 0.1);
+        assert_eq!(inclusion(&low, &turns(3), &[], &metric(None), 1, None), 0.1);
     }
 
     #[test]
@@ -179,9 +204,9 @@ mod tests {
             ..SamplingPolicy::uniform(1.0)
         };
         let turns = |turns| Features { turns, ..Features::default() };
-        assert_eq!(inclusion(&only, &turns(2), &[], &metric(None), 1), 0.0);
-        assert_eq!(inclusion(&only, &turns(3), &[], &metric(None), 1), 1.0);
-        assert_eq!(inclusion(&only, &turns(2), &[], &metric(Some(SamplingPolicy::uniform(0.2))), 1), 0.2);
+        assert_eq!(inclusion(&only, &turns(2), &[], &metric(None), 1, None), 0.0);
+        assert_eq!(inclusion(&only, &turns(3), &[], &metric(None), 1, None), 1.0);
+        assert_eq!(inclusion(&only, &turns(2), &[], &metric(Some(SamplingPolicy::uniform(0.2))), 1, None), 0.2);
     }
 
     #[test]
@@ -189,8 +214,27 @@ mod tests {
         let doubtful = SmartRule { when: Condition { free_score: Some([0.3, 0.7]), ..Condition::default() }, rate: 0.9 };
         let policy = SamplingPolicy { smart: vec![doubtful], ..SamplingPolicy::uniform(0.1) };
         for (scores, expected) in [(vec![], 0.1), (vec![0.5], 0.9), (vec![0.3], 0.9), (vec![0.71], 0.1), (vec![0.5, 1.0], 0.1)] {
-            assert_eq!(inclusion(&policy, &Features::default(), &scores, &metric(None), 1), expected, "{scores:?}");
+            assert_eq!(inclusion(&policy, &Features::default(), &scores, &metric(None), 1, None), expected, "{scores:?}");
         }
+    }
+
+    #[test]
+    fn later_tiers_see_their_share_and_doubt_moves_calls() {
+        let mut metric = metric(None);
+        metric.cascade.push(Tier { share: 0.2, ..metric.cascade[1].clone() });
+        let policy = SamplingPolicy::uniform(0.5);
+        let at = |metric: &Metric, tier, score, allocation| {
+            inclusion(&policy, &Features::default(), &[score], metric, tier, allocation)
+        };
+        assert_eq!((at(&metric, 1, 0.5, None), at(&metric, 2, 0.5, None), at(&metric, 3, 0.5, None)), (0.5, 0.2, 1.0));
+        let mut cells = [Cell::default(); BINS];
+        cells[0] = Cell { population: 900.0, judged: 500, w: 500.0, wh: 0.0 };
+        cells[5] = Cell { population: 100.0, judged: 100, w: 100.0, wh: 50.0 };
+        let allocation = Allocation::neyman(&cells, 0.0);
+        assert_eq!(at(&metric, 2, 0.5, allocation.as_ref()), 0.2, "only where the metric escalates");
+        metric.escalate = true;
+        assert!(at(&metric, 2, 0.55, allocation.as_ref()) > 0.5);
+        assert!((0.05..0.2).contains(&at(&metric, 2, 0.05, allocation.as_ref())));
     }
 
     proptest! {
@@ -199,7 +243,7 @@ mod tests {
             let policy = SamplingPolicy { smart: vec![SmartRule { when: Condition::default(), rate: smart }], ..SamplingPolicy::uniform(rate) };
             prop_assert!(policy.check().is_ok());
             let features = Features { chars, turns, ..Features::default() };
-            let probability = inclusion(&policy, &features, &[score], &metric(None), 1);
+            let probability = inclusion(&policy, &features, &[score], &metric(None), 1, None);
             prop_assert!((0.0..=1.0).contains(&probability));
         }
     }

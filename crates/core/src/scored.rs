@@ -42,6 +42,48 @@ pub struct CallRecord {
     pub latency_ms: u64,
     /// When it ended.
     pub at: Timestamp,
+    /// Which of its questions this record stands for; usage and cost are that question's.
+    #[serde(default, skip_serializing_if = "Part::is_whole")]
+    pub part: Part,
+}
+
+/// One question's part in a call that carried several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its place, from 0.
+    pub at: u16,
+    /// How many there were, at least 1.
+    pub of: u16,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { at: 0, of: 1 }
+    }
+}
+
+impl Part {
+    fn is_whole(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A draw between two called tiers: whether the next one sees the interaction. Final as soon as it is on record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The place in the cascade of the tier that was drawn for.
+    pub tier: u16,
+    /// Its judge.
+    pub judge: JudgeName,
+    /// The probability of seeing what the tier before saw, in [0, 1].
+    pub conditional: f64,
+    /// The cumulative probability that the draw was compared with.
+    pub probability: f64,
+    /// Whether it sees it.
+    pub drawn: bool,
+    /// The judge whose verdict the draw looked at, and its score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<(JudgeName, f64)>,
 }
 
 /// What became of one metric of one drawn interaction.
@@ -55,10 +97,28 @@ pub struct Scored {
     pub outcome: Option<Outcome>,
     /// Why, where it was not judged.
     pub reason: Option<Reason>,
-    /// Verdicts of the called tiers, in cascade order; the reference's is last, and there exactly when the outcome is `judged`.
+    /// Verdicts that are new since the last record, in cascade order. The reference's is last where the outcome is `judged`, or `reused`
+    /// by the exact cache.
     pub verdicts: Vec<Verdict>,
+    /// Draws that are new since the last record.
+    pub steps: Vec<Step>,
+    /// The cumulative probability with which the last tier that was drawn was to see it.
+    pub probability: f64,
     /// The calls that were made, failed ones included.
     pub calls: Vec<CallRecord>,
     /// When this was decided.
     pub at: Timestamp,
+}
+
+impl Scored {
+    /// The score that counts as the reference judge's: its own verdict, or one that it gave on the very same interaction before.
+    pub fn reference_score(&self) -> Option<f64> {
+        let verdict = self.verdicts.last()?;
+        let counts = match self.outcome? {
+            Outcome::Judged => true,
+            Outcome::Reused => verdict.reused.is_none_or(|reused| reused.kind == crate::ReuseKind::Exact),
+            _ => false,
+        };
+        counts.then_some(verdict.score)
+    }
 }

@@ -37,4 +37,37 @@ pub struct Verdict {
     /// Made by the built-in simulated provider: good for a demonstration and for nothing else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
+    /// Given on another interaction before, and used again for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
+}
+
+/// How a verdict came to be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    /// By what.
+    pub kind: ReuseKind,
+    /// What the call cost that gave it, and that was saved; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<NanoUsd>,
+}
+
+/// What found a verdict to use again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReuseKind {
+    /// The same judge version was asked about the very same texts: its answer is as good as a new one.
+    Exact,
+    /// About nearly the same texts: one more cheap tier, that errs.
+    Similar,
+}
+
+impl ReuseKind {
+    /// The kind as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Similar => "similar",
+        }
+    }
 }

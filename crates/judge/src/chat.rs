@@ -230,6 +230,7 @@ impl ChatJudge {
             cost: met.cost,
             latency_ms: met.latency_ms,
             simulated: met.simulated,
+            reused: None,
         }
     }
 }

@@ -124,6 +124,7 @@ impl DecisionsJudge {
                 cost,
                 latency_ms: decisions.latency_ms,
                 simulated: decisions.simulated,
+                reused: None,
             })
         };
         asked.iter().enumerate().map(verdict).collect()

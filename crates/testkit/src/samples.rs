@@ -5,8 +5,8 @@ use std::sync::Arc;
 use assize_core::queue::Entry;
 use assize_core::{
     Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Features, Flags, Interaction, InteractionId, JudgeName,
-    JudgeVersion, Message, MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, ProviderName, Reason, Role, RowKey, Scored,
-    TierScore, Timestamp, TokenUsage, Verdict,
+    JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role, RowKey,
+    Scored, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 /// 2026-11-24T08:00:00Z, the beginning of an hour.
@@ -122,6 +122,7 @@ pub fn verdict(judge_name: &str, score: f64) -> Verdict {
         cost: Some(NanoUsd(5_750_000)),
         latency_ms: 900,
         simulated: false,
+        reused: None,
     }
 }
 
@@ -138,6 +139,7 @@ pub fn call(call_id: &str, at: Timestamp) -> CallRecord {
         cost: Some(NanoUsd(5_750_000)),
         latency_ms: 900,
         at,
+        part: Part::default(),
     }
 }
 
@@ -158,6 +160,8 @@ pub fn judged(row: &Accepted, metric_name: &str, score: f64) -> Scored {
         reason: None,
         verdicts: vec![verdict("gpt-4o", score)],
         calls: vec![call(&call_id, at)],
+        steps: Vec::new(),
+        probability: row.decision(&metric(metric_name)).map_or(1.0, |decision| decision.probability),
         at,
     }
 }

@@ -101,7 +101,7 @@ impl EstimateView {
             population_description: description.to_owned(),
             excluded: sums.excluded,
             no_content: sums.no_content,
-            missing: sums.drawn.saturating_sub(sums.judged),
+            missing: sums.drawn_for_reference().saturating_sub(sums.judged),
             method: e.map(|e| e.method.to_string()),
             warnings: e.map(|e| e.warnings.iter().map(|warning| warning.name().to_owned()).collect()).unwrap_or_default(),
             bounds: e.map(|e| [e.bound_low, e.bound_high]),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use assize_core::NanoUsd;
 use assize_core::results::{Spend, SpendBy};
 use axum::Json;
 use axum::extract::State;
@@ -43,6 +42,8 @@ pub struct SpendBody {
 pub struct SpendView {
     pub key: String,
     pub calls: u64,
+    /// Questions that they carried: a call may carry those of several metrics, and counts with the first of them.
+    pub questions: u64,
     /// Calls that gave no verdict.
     pub failed_calls: u64,
     /// Calls whose cost is not known and not in `cost_usd`.
@@ -50,8 +51,15 @@ pub struct SpendView {
     /// What the others cost; null where no call's cost is known.
     pub cost_usd: Option<f64>,
     pub input_tokens: u64,
+    /// Input tokens that were read from the provider's prompt cache.
     pub cached_input_tokens: u64,
+    /// Input tokens that were written to it.
+    pub cache_write_tokens: u64,
     pub output_tokens: u64,
+    /// Verdicts that were used again instead of asking.
+    pub reused: u64,
+    /// What that saved, as far as it is known.
+    pub saved_usd: f64,
 }
 
 impl SpendView {
@@ -60,12 +68,16 @@ impl SpendView {
         Self {
             key,
             calls: spend.calls,
+            questions: spend.questions,
             failed_calls: spend.failed,
             cost_unknown_calls: spend.cost_unknown,
             cost_usd: if unknown { None } else { Some(spend.cost.to_usd()) },
             input_tokens: spend.input_tokens,
             cached_input_tokens: spend.cached_input_tokens,
+            cache_write_tokens: spend.cache_write_tokens,
             output_tokens: spend.output_tokens,
+            reused: spend.reused,
+            saved_usd: spend.saved.to_usd(),
         }
     }
 }
@@ -102,14 +114,8 @@ pub async fn list(
 
 /// The sum of groups.
 pub fn total<'a>(groups: impl Iterator<Item = &'a Spend>) -> Spend {
-    groups.fold(Spend { cost: NanoUsd::ZERO, ..Spend::default() }, |mut sum, spend| {
-        sum.calls += spend.calls;
-        sum.failed += spend.failed;
-        sum.cost_unknown += spend.cost_unknown;
-        sum.cost = sum.cost.plus(spend.cost);
-        sum.input_tokens += spend.input_tokens;
-        sum.cached_input_tokens += spend.cached_input_tokens;
-        sum.output_tokens += spend.output_tokens;
+    groups.fold(Spend::default(), |mut sum, spend| {
+        sum.add(spend);
         sum
     })
 }

@@ -3,6 +3,7 @@
 //! [`settings`] is the shape, [`load`] reads a file and says where it is wrong (`place` finds the line), [`policy`] turns metrics
 //! and judges into what is frozen on every item.
 
+pub mod cascade;
 pub mod load;
 mod place;
 pub mod policy;

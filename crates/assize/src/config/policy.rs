@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 
-use assize_core::{Dimension, JudgeName, MetricName, ProviderName, SamplingPolicy};
+use assize_core::{Dimension, JudgeName, MetricName, ProviderName, ReusePolicy, SamplingPolicy};
 use assize_judge::metrics;
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::settings::{CascadeEntry, MetricSpec, Settings};
+use super::cascade;
+use super::settings::{CascadeEntry, CascadeTier, MetricSpec, Settings};
 
 /// Metrics with their questions settled, and the judges and providers that they need. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,9 +29,25 @@ pub struct AskedMetric {
     /// `None` where no judge of the cascade is asked anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
-    pub cascade: Vec<CascadeEntry>,
+    pub cascade: Vec<CascadeTier>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingPolicy>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub escalate: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<JudgeName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReusePolicy>,
+    #[serde(default)]
+    pub max_delay_hours: u32,
+}
+
+impl AskedMetric {
+    /// Whether the judge of this name is asked on the metric's behalf.
+    pub fn asks(&self, judge: &JudgeName) -> bool {
+        let named = |entry: &CascadeEntry| matches!(entry, CascadeEntry::Judge(name) if name == judge);
+        self.cascade.iter().any(|tier| named(&tier.judge)) || self.fallback.as_ref() == Some(judge)
+    }
 }
 
 impl PolicySpec {
@@ -52,9 +69,8 @@ impl PolicySpec {
             return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
         }
         let metrics = settings.metric.iter().map(|metric| asked(metric, settings)).collect::<Result<Vec<_>, _>>()?;
-        let used: HashSet<&CascadeEntry> = metrics.iter().flat_map(|metric| &metric.cascade).collect();
-        let judges: Vec<JudgeSpec> =
-            settings.judge.iter().filter(|judge| used.contains(&CascadeEntry::Judge(judge.name.clone()))).cloned().collect();
+        let used = |judge: &&JudgeSpec| metrics.iter().any(|metric| metric.asks(&judge.name));
+        let judges: Vec<JudgeSpec> = settings.judge.iter().filter(used).cloned().collect();
         let called: HashSet<&ProviderName> = judges.iter().filter_map(provider_of).collect();
         let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
         Ok(Self {
@@ -101,14 +117,14 @@ fn unique(list: &str, names: impl Iterator<Item = impl AsRef<str>>) -> Result<()
 fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String> {
     let is_free = |entry: &CascadeEntry| match entry {
         CascadeEntry::BuiltinRules(_) => true,
-        CascadeEntry::Judge(name) => settings.judge.iter().any(|judge| &judge.name == name && provider_of(judge).is_none()),
+        CascadeEntry::Judge(name) => settings.judge.iter().any(|judge| &judge.name == name && cascade::is_inline(judge)),
     };
     let Some(sampling) = &metric.sampling else { return Ok(()) };
     if sampling.reserve > 0.0 {
         return Err("`sampling.reserve` counts for a whole project only: set it under [sampling]".to_owned());
     }
     let mut conditions = sampling.smart.iter().map(|rule| &rule.when).chain(&sampling.only);
-    if conditions.any(|condition| condition.free_score.is_some()) && !metric.cascade.iter().any(is_free) {
+    if conditions.any(|condition| condition.free_score.is_some()) && !metric.cascade.iter().any(|tier| is_free(&tier.judge)) {
         return Err(
             "`sampling` looks at `free_score`, but no judge of the cascade is free: add rules, or another condition".to_owned()
         );
@@ -116,7 +132,8 @@ fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String
     Ok(())
 }
 
-fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
+/// The provider that the judge calls; `None` where it needs none.
+pub(super) fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
         JudgeKind::Rules(_) => None,
         JudgeKind::Chat(chat) => Some(&chat.provider),
@@ -128,64 +145,29 @@ fn asked(metric: &MetricSpec, settings: &Settings) -> Result<AskedMetric, Config
     if let Some(sampling) = &metric.sampling {
         sampling.check().map_err(|error| wrong(format!("sampling.{error}")))?;
     }
-    if metric.cascade.is_empty() {
-        return Err(wrong("`cascade` is empty: name the judges from cheap to dear, the reference judge last".to_owned()));
-    }
     check_sampling(metric, settings).map_err(wrong)?;
-    let mut chats = Vec::new();
-    for (at, entry) in metric.cascade.iter().enumerate() {
-        if metric.cascade[..at].contains(entry) {
-            return Err(wrong(format!("`cascade` names {:?} twice", String::from(entry.clone()))));
-        }
-        match entry {
-            CascadeEntry::BuiltinRules(name) => {
-                if metrics::builtin(name.as_str()).is_none_or(|builtin| builtin.rules().is_none()) {
-                    return Err(wrong(format!(
-                        "`cascade` names \"builtin:{name}\", but there are no built-in rules of that name: use one of {}",
-                        with_rules()
-                    )));
-                }
-            }
-            CascadeEntry::Judge(name) => {
-                let judge = settings.judge.iter().find(|judge| &judge.name == name).ok_or_else(|| {
-                    wrong(format!(
-                        "`cascade` names the judge {name:?}, which is not configured: add a [[judge]] with name = {name:?}",
-                        name = name.as_str()
-                    ))
-                })?;
-                if let JudgeKind::Chat(chat) = &judge.kind {
-                    if !settings.provider.iter().any(|provider| provider.name == chat.provider) {
-                        return Err(ConfigError::new(format!(
-                            "[[judge]] {:?}: `provider` names {:?}, which is not configured: add a [[provider]] with that name",
-                            name.as_str(),
-                            chat.provider.as_str()
-                        )));
-                    }
-                    chats.push((name, chat));
-                } else if !chats.is_empty() {
-                    return Err(wrong(format!(
-                        "`cascade` has the free judge {:?} after a paid one: put free judges first",
-                        name.as_str()
-                    )));
-                }
-            }
-        }
-        if !chats.is_empty() && matches!(entry, CascadeEntry::BuiltinRules(_)) {
-            return Err(wrong("`cascade` has built-in rules after a paid judge: put free judges first".to_owned()));
-        }
-    }
-    let question = if chats.is_empty() { None } else { Some(question(metric, &chats).map_err(wrong)?) };
-    Ok(AskedMetric { name: metric.name.clone(), question, cascade: metric.cascade.clone(), sampling: metric.sampling.clone() })
+    let asked = cascade::check(metric, settings)?;
+    let question = if asked.is_empty() { None } else { Some(question(metric, &asked).map_err(wrong)?) };
+    Ok(AskedMetric {
+        name: metric.name.clone(),
+        question,
+        cascade: metric.cascade.clone(),
+        sampling: metric.sampling.clone(),
+        escalate: metric.escalate,
+        fallback: metric.fallback.clone(),
+        reuse: metric.reuse,
+        max_delay_hours: metric.max_delay_hours,
+    })
 }
 
 /// The metric's own question, else the judges' own, else that of the built-in metric it names or is named after.
-fn question(metric: &MetricSpec, chats: &[(&JudgeName, &assize_judge::spec::ChatSpec)]) -> Result<Question, String> {
+fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, String> {
     let name = metric.builtin.as_deref().unwrap_or(metric.name.as_str());
     let builtin = metrics::builtin(name).map(|builtin| builtin.question());
     if metric.builtin.is_some() && builtin.is_none() {
         return Err(format!("`builtin` = {name:?} is no built-in metric: use one of {}", all_names()));
     }
-    let from_judges = || chats.iter().find_map(|(_, chat)| chat.question.clone());
+    let from_judges = || judges.iter().find_map(|judge| own_question(judge));
     let mut question = match metric.question.clone().or_else(from_judges) {
         // A question of one's own stands alone: the rubric of a built-in metric of the same name would answer another question.
         Some(text) => Question { text, ..Question::default() },
@@ -205,10 +187,13 @@ fn question(metric: &MetricSpec, chats: &[(&JudgeName, &assize_judge::spec::Chat
     Ok(question)
 }
 
-fn all_names() -> String {
-    metrics::all().iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+fn own_question(judge: &JudgeSpec) -> Option<String> {
+    match &judge.kind {
+        JudgeKind::Rules(_) => None,
+        JudgeKind::Chat(chat) => chat.question.clone(),
+    }
 }
 
-fn with_rules() -> String {
-    metrics::all().iter().filter(|builtin| builtin.rules().is_some()).map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+fn all_names() -> String {
+    metrics::all().iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
 //! The shape of the configuration file. Defaults stand here and, with their explanation, in `config/default.toml`; a test holds the
 //! two together.
 
-use assize_core::{Dimension, JudgeName, MetricName, Needs, ProjectName, SamplingPolicy, TenantName};
+use assize_core::{Dimension, JudgeName, MetricName, Needs, ProjectName, ReusePolicy, SamplingPolicy, TenantName};
 use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::{Deserialize, Serialize};
 
@@ -146,10 +146,66 @@ pub struct MetricSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<Needs>,
     /// The judges from cheap to dear; the last one is the reference.
-    pub cascade: Vec<CascadeEntry>,
+    pub cascade: Vec<CascadeTier>,
     /// Sampling of this metric alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingPolicy>,
+    /// Doubtful interactions get more of the calls.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub escalate: bool,
+    /// The judge that is asked where the reference judge cannot be had; no rate counts what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<JudgeName>,
+    /// Use of verdicts on nearly the same interactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReusePolicy>,
+    /// How many hours a verdict may take; from one on, the provider's batch API is used where it has one.
+    #[serde(default, skip_serializing_if = "is_now")]
+    pub max_delay_hours: u32,
+}
+
+fn is_now(hours: &u32) -> bool {
+    *hours == 0
+}
+
+/// A tier of a cascade: a judge, and the part that it sees of what the called judge before it saw. Written as the judge's name alone,
+/// or as `{ judge = "gpt-4o", share = 0.2 }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenTier", into = "WrittenTier")]
+pub struct CascadeTier {
+    pub judge: CascadeEntry,
+    /// In (0, 1].
+    pub share: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a judge, or { judge = NAME, share = PART }")]
+enum WrittenTier {
+    Judge(CascadeEntry),
+    Share(JudgeShare),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JudgeShare {
+    judge: CascadeEntry,
+    share: f64,
+}
+
+impl From<WrittenTier> for CascadeTier {
+    fn from(written: WrittenTier) -> Self {
+        match written {
+            WrittenTier::Judge(judge) => Self { judge, share: 1.0 },
+            WrittenTier::Share(JudgeShare { judge, share }) => Self { judge, share },
+        }
+    }
+}
+
+impl From<CascadeTier> for WrittenTier {
+    fn from(tier: CascadeTier) -> Self {
+        let CascadeTier { judge, share } = tier;
+        if share == 1.0 { Self::Judge(judge) } else { Self::Share(JudgeShare { judge, share }) }
+    }
 }
 
 /// A judge in a cascade: a configured one, or the free rules of a built-in metric as `builtin:METRIC`.

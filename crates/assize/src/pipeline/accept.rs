@@ -50,7 +50,7 @@ pub async fn take(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft,
         match admitted {
             Ok((project, draft)) => {
                 let interaction = draft.into_interaction(project, now, || pipeline.ids.interaction());
-                entries.push(decide(&panel, &pipeline.draw_key, &interaction, now));
+                entries.push(decide(&panel, &pipeline.draw_key, &pipeline.allocations, &interaction, now));
             }
             Err(error) => receipt.rejected.push((index, error)),
         }

@@ -1,16 +1,16 @@
-//! The one place where a provider is called: pause, slot, attempt, and what is learned from the answer.
+//! The one place where a judge is called: pause, slot, attempt, and what is learned from the answer.
 
 use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{CallRecord, CallStatus, Interaction, Verdict};
+use assize_core::{CallId, CallRecord, CallStatus, Interaction, Part, Timestamp, Verdict};
 use tokio::time::sleep;
 
 use super::Pipeline;
 use super::gate::{RETRY_AFTER_MAX, WAIT_IN_HAND_MAX};
 use super::seat::CalledSeat;
 
-/// How the attempts for one judge and one interaction ended.
+/// How the attempts to have one question answered about one interaction ended.
 pub struct Called {
     pub result: Result<Verdict, CallFailure>,
     /// Every attempt, failed ones included.
@@ -19,43 +19,70 @@ pub struct Called {
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 
-/// Asks the judge in `seat`, again where that can help. No slot is held while waiting.
-pub async fn call(pipeline: &Pipeline, seat: &CalledSeat, interaction: &Interaction) -> Called {
-    let mut calls = Vec::new();
-    for attempt in 1.. {
-        let result = match seat.gate.turn().await {
-            Err(failure) => return Called { result: Err(failure), calls },
-            Ok(_slot) => seat
-                .judge
-                .attempt(interaction, &[seat.question])
-                .await
-                .pop()
-                .unwrap_or_else(|| Err(CallFailure::new(CallFailureKind::InvalidAnswer, "the judge gave no result"))),
-        };
-        seat.gate.observe(result.as_ref().err());
-        if let Err(failure) = &result
-            && pipeline.limits.log_failures
-            && seat.gate.should_say(failure.kind)
-        {
-            // The failure's own words may quote what was judged; they are on record with the item.
-            let provider = seat.judge.provider();
-            tracing::warn!(%provider, judge = %seat.name, failure = failure.kind.code(), "calls fail; `assize why` says more of an item");
-        }
-        let record = record(pipeline, seat, &result);
-        let wait = backoff(&record, attempt, result.as_ref().err());
-        pipeline.counters.call(&record);
-        calls.push(record);
-        match result {
-            Err(failure) if failure.kind.is_retryable() && attempt < seat.gate.attempts() && wait <= WAIT_IN_HAND_MAX => {
-                sleep(wait).await
+/// Asks the judge of `seats`, which they share, all their questions in one call; those that failed again, where that can help. No slot
+/// is held while waiting. As many results come back as there are seats, in their order.
+pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Interaction) -> Vec<Called> {
+    let unasked = || CallFailure::new(CallFailureKind::InvalidAnswer, "the judge was not asked");
+    let mut called: Vec<Called> = seats.iter().map(|_| Called { result: Err(unasked()), calls: Vec::new() }).collect();
+    let Some(CalledSeat { judge, gate, .. }) = seats.first() else { return called };
+    let mut open: Vec<usize> = (0..seats.len()).collect();
+    for attempt in 1..=gate.attempts() {
+        let questions: Vec<usize> = open.iter().filter_map(|&at| seats.get(at)).map(|seat| seat.question).collect();
+        let results = match gate.turn().await {
+            Err(failure) => {
+                for &at in &open {
+                    if let Some(one) = called.get_mut(at) {
+                        one.result = Err(failure.clone());
+                    }
+                }
+                break;
             }
-            result => return Called { result, calls },
+            Ok(_slot) => judge.attempt(interaction, &questions).await,
+        };
+        observe(pipeline, seats, &results);
+        let id = pipeline.ids.call();
+        let mut wait = Duration::ZERO;
+        let mut results = results.into_iter();
+        let of = u16::try_from(open.len()).unwrap_or(u16::MAX);
+        for (part, &at) in open.iter().enumerate() {
+            let result = results.next().unwrap_or_else(|| Err(unasked()));
+            let part = Part { at: u16::try_from(part).unwrap_or(u16::MAX), of };
+            let (Some(one), Some(seat)) = (called.get_mut(at), seats.get(at)) else { continue };
+            let record = record(id.clone(), part, seat, &result, pipeline.clock.now());
+            wait = wait.max(backoff(&record, attempt, result.as_ref().err()));
+            pipeline.counters.call(&record);
+            one.calls.push(record);
+            one.result = result;
+        }
+        let may_help = |at: &usize| called.get(*at).is_some_and(|one| one.result.as_ref().is_err_and(|e| e.kind.is_retryable()));
+        open.retain(may_help);
+        if open.is_empty() || wait > WAIT_IN_HAND_MAX {
+            break;
+        }
+        if attempt < gate.attempts() {
+            sleep(wait).await;
         }
     }
-    unreachable!("the loop ends by returning")
+    called
 }
 
-fn record(pipeline: &Pipeline, seat: &CalledSeat, result: &Result<Verdict, CallFailure>) -> CallRecord {
+/// Tells the gate how the provider fares, and the log. A part that failed alone is no trouble of the provider's.
+fn observe(pipeline: &Pipeline, seats: &[&CalledSeat], results: &[Result<Verdict, CallFailure>]) {
+    let Some(seat) = seats.first() else { return };
+    let failure = results.iter().find_map(|result| result.as_ref().err());
+    let of_call = failure.filter(|_| results.iter().all(Result::is_err));
+    seat.gate.observe(of_call);
+    if let Some(failure) = failure
+        && pipeline.limits.log_failures
+        && seat.gate.should_say(failure.kind)
+    {
+        // The failure's own words may quote what was judged; they are on record with the item.
+        let provider = seat.judge.provider();
+        tracing::warn!(%provider, judge = %seat.name, failure = failure.kind.code(), "calls fail; `assize why` says more of an item");
+    }
+}
+
+fn record(id: CallId, part: Part, seat: &CalledSeat, result: &Result<Verdict, CallFailure>, at: Timestamp) -> CallRecord {
     let (status, error, usage, cost, latency_ms) = match result {
         Ok(verdict) => (CallStatus::Answered, None, verdict.usage, verdict.cost, verdict.latency_ms),
         Err(failure) => {
@@ -63,7 +90,7 @@ fn record(pipeline: &Pipeline, seat: &CalledSeat, result: &Result<Verdict, CallF
         }
     };
     CallRecord {
-        id: pipeline.ids.call(),
+        id,
         judge: seat.name.clone(),
         provider: seat.judge.provider().clone(),
         model: seat.judge.model().to_owned(),
@@ -72,7 +99,8 @@ fn record(pipeline: &Pipeline, seat: &CalledSeat, result: &Result<Verdict, CallF
         usage,
         cost,
         latency_ms,
-        at: pipeline.clock.now(),
+        at,
+        part,
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use assize_core::queue::Entry;
 use assize_core::{
-    Accepted, Decision, DecisionState, DrawKey, Features, Interaction, JudgeVersion, Metric, Outcome, Policy, Reason, RowKey,
-    TierScore, Timestamp, inclusion,
+    Accepted, Allocation, Decision, DecisionState, DrawKey, Features, Interaction, JudgeVersion, Metric, Outcome, Policy, Reason,
+    RowKey, TierScore, Timestamp, inclusion,
 };
 
+use super::allocations::Allocations;
 use super::panel::Panel;
 use super::seat::Seats;
 
@@ -15,7 +16,7 @@ use super::seat::Seats;
 pub const CAPTURE_CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 /// The small row of `interaction`, and its text if any metric draws it or the reserve keeps it.
-pub fn decide(panel: &Arc<Panel>, key: &DrawKey, interaction: &Interaction, now: Timestamp) -> Entry {
+pub fn decide(panel: &Arc<Panel>, key: &DrawKey, allocations: &Allocations, interaction: &Interaction, now: Timestamp) -> Entry {
     let policy = &panel.policy;
     let row_key = RowKey::of(&interaction.project, &interaction.id);
     let draw = key.draw(row_key);
@@ -27,7 +28,9 @@ pub fn decide(panel: &Arc<Panel>, key: &DrawKey, interaction: &Interaction, now:
             return Decision { metric: metric.name.clone(), scores: Vec::new(), probability: 0.0, reference, state };
         }
         let scores = free_scores(seats, interaction);
-        let probability = probability(policy, metric, &features, &scores);
+        let probability = probability(policy, metric, &features, &scores, || {
+            allocations.get(&interaction.project, metric, &scores.last()?.judge)
+        });
         let state = match metric.is_free() {
             true => DecisionState::Closed(Outcome::Judged, None),
             false if draw.falls_below(probability) => DecisionState::Drawn,
@@ -63,9 +66,17 @@ fn free_scores(seats: &Seats, interaction: &Interaction) -> Vec<TierScore> {
     judged.map(|(judge, verdict)| TierScore { judge: judge.clone(), score: verdict.score, reason: verdict.reason }).collect()
 }
 
-fn probability(policy: &Policy, metric: &Metric, features: &Features, scores: &[TierScore]) -> f64 {
+/// The probability that the first called tier sees it.
+fn probability(
+    policy: &Policy,
+    metric: &Metric,
+    features: &Features,
+    scores: &[TierScore],
+    allocation: impl Fn() -> Option<Allocation>,
+) -> f64 {
+    let Some((first, _)) = metric.called().next() else { return 1.0 };
     let scores: Vec<f64> = scores.iter().map(|tier| tier.score).collect();
-    inclusion(&policy.sampling, features, &scores, metric, metric.cascade.len().saturating_sub(1))
+    inclusion(&policy.sampling, features, &scores, metric, first, allocation().as_ref())
 }
 
 /// Why there is nothing to judge, if so.

@@ -1,8 +1,12 @@
 //! The flow. Read [`accept`], [`score`] and [`report`] first; the rest serves them.
 
 pub mod accept;
+pub mod allocations;
+pub mod ask;
 pub mod call;
+pub mod case;
 pub mod clients;
+pub mod course;
 pub mod decide;
 pub mod fold;
 pub mod gate;
@@ -34,6 +38,7 @@ pub struct Pipeline {
     pub recorder: Arc<dyn Recorder>,
     pub counters: Arc<Counters>,
     pub limits: score::Limits,
+    pub allocations: allocations::Allocations,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -54,7 +59,8 @@ impl Pipeline {
         limits: score::Limits,
     ) -> Self {
         let folded = watch::Sender::new(Offset(0));
-        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, accepted: Notify::new(), folded }
+        let allocations = allocations::Allocations::default();
+        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, allocations, accepted: Notify::new(), folded }
     }
 }
 

@@ -113,13 +113,17 @@ fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigE
     let mut metrics = Vec::new();
     let judges = seat::open(spec, providers)?;
     for metric in &spec.metrics {
-        let (seated, tiers) = seat::seats(metric, &judges)?;
+        let (seated, tiers, fallback) = judges.seats(metric)?;
         metrics.push(Metric {
             name: metric.name.clone(),
             unit: Unit::Interaction,
             needs: metric.question.as_ref().map(|question| question.needs).unwrap_or_default(),
             cascade: tiers,
             sampling: metric.sampling.clone(),
+            escalate: metric.escalate,
+            fallback,
+            reuse: metric.reuse,
+            max_delay_hours: metric.max_delay_hours,
         });
         seats.push(seated);
     }

@@ -3,21 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::queue::{Leased, Settlement};
-use assize_core::{
-    Accepted, Decision, DecisionState, Interaction, JudgeVersion, MetricName, Outcome, Reason, Scored, StoreError, Verdict,
-};
+use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
 use assize_judge::spec::ProviderSpec;
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::call::call;
-use super::gate::{RETRY_AFTER_MAX, SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
-use super::panel::Panel;
-use super::seat::Seats;
+use super::ask::{ask, groups};
+use super::case::{self, Case};
+use super::course::Course;
+use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 
 /// How drawn items are worked on.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +44,8 @@ impl Limits {
             + SLOT_WAIT_MAX
     }
 
-    fn requeue(&self, retries: u32) -> Duration {
+    /// How long an item that went back `retries` times waits before it is offered again.
+    pub fn requeue(&self, retries: u32) -> Duration {
         self.requeue_first.saturating_mul(4_u32.saturating_pow(retries)).min(REQUEUE_MAX)
     }
 }
@@ -57,129 +55,55 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// Scores one leased item: every metric that drew it and has no outcome yet. Everything is on record before the lease ends.
 pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError> {
+    let (receipt, retries) = (leased.receipt, leased.retries);
     let row = Arc::new(leased.entry.row);
     let recorded = pipeline.recorder.recorded(row.key).await?;
     if recorded.accepted_at.is_some_and(|at| at != row.accepted_at) {
         // An id that came again after the queue had forgotten it: the first record stays, and nobody is paid for a second.
-        return pipeline.queue.settle(vec![Settlement::Done(leased.receipt)]).await;
+        return pipeline.queue.settle(vec![Settlement::Done(receipt)]).await;
     }
-    let open = row.decisions.iter().filter(|d| d.state == DecisionState::Drawn && !recorded.closed.contains(&d.metric));
     let panel = pipeline.panels.of(&row.policy).await?;
     let subject = leased.entry.payload.as_deref().and_then(parse);
-    let case = Case { row: &row, panel, subject, retries: leased.retries, verdicts: &recorded.verdicts };
-    // Each metric is on record as soon as it is decided, so that a slow one costs the others nothing at a crash.
-    let judged = try_join_all(open.map(async |decision| {
-        let one = judge(pipeline, &case, decision).await;
-        pipeline.recorder.record(std::slice::from_ref(&one.scored)).await.map(|()| one)
-    }))
-    .await?;
-    let wait = judged.iter().filter_map(|one| one.try_again).max();
-    let tried = judged.iter().any(|one| one.try_again.is_some() && !one.scored.calls.is_empty());
-    let failed =
-        judged.iter().find(|one| one.scored.outcome == Some(Outcome::JudgeFailed)).and_then(|one| one.scored.reason.clone());
-    judged.iter().for_each(|one| pipeline.counters.score(&one.scored));
-    let receipt = leased.receipt;
-    let settlement = match (wait, failed) {
+    let (given_up, case) = case::open(pipeline, &row, panel.as_deref(), subject.as_ref(), retries, &recorded);
+    let mut courses = case.as_ref().map(Case::courses).unwrap_or_default();
+    let mut failed = record(pipeline, given_up).await?;
+    if let Some(case) = &case {
+        failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
+        // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is
+        // answered, so that a slow judge costs the others nothing at a crash.
+        while courses.iter().any(|course| course.seat().is_some()) {
+            let groups = try_join_all(groups(&mut courses).into_iter().map(async |mut group| {
+                ask(pipeline, case, &mut group).await;
+                record(pipeline, news(pipeline, group.into_iter())).await
+            }));
+            failed = groups.await?.into_iter().flatten().next().or(failed);
+        }
+    }
+    let settlement = match (courses.iter().filter_map(Course::try_again).max(), failed) {
         (None, None) => Settlement::Done(receipt),
         (None, Some(reason)) => Settlement::Dead { receipt, reason },
         (Some(wait), _) => {
             let reason = Reason::new("retry", "a judge could not be had; see the calls on record");
+            let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
             Settlement::Retry { receipt, not_before: pipeline.clock.now().plus(wait), reason, tried }
         }
     };
     pipeline.queue.settle(vec![settlement]).await
 }
 
-struct Case<'a> {
-    row: &'a Arc<Accepted>,
-    panel: Option<Arc<Panel>>,
-    subject: Option<Interaction>,
-    /// How often it went back to the queue already.
-    retries: u32,
-    /// What its judges have said in earlier deliveries.
-    verdicts: &'a [(MetricName, Verdict)],
-}
-
-impl Case<'_> {
-    /// The verdict that is on record, so that it is not paid again.
-    fn verdict(&self, metric: &MetricName, version: &JudgeVersion) -> Option<&Verdict> {
-        let of_metric = self.verdicts.iter().filter(|(name, _)| name == metric);
-        of_metric.map(|(_, verdict)| verdict).find(|verdict| &verdict.version == version)
+/// Records what is new; the reason of one that failed for good.
+async fn record(pipeline: &Pipeline, scored: Vec<Scored>) -> Result<Option<Reason>, StoreError> {
+    if !scored.is_empty() {
+        pipeline.recorder.record(&scored).await?;
+        scored.iter().for_each(|one| pipeline.counters.score(one));
     }
+    let failed = scored.into_iter().find(|one| one.outcome == Some(Outcome::JudgeFailed));
+    Ok(failed.and_then(|one| one.reason))
 }
 
-struct Judged {
-    scored: Scored,
-    /// How long to wait before another try; `None` where the outcome is final.
-    try_again: Option<Duration>,
-}
-
-/// Runs the called tiers of one metric, in cascade order. A cheaper tier that fails is passed over; the reference tier decides.
-async fn judge(pipeline: &Pipeline, case: &Case<'_>, decision: &Decision) -> Judged {
+fn news<'c, 'a: 'c>(pipeline: &Pipeline, courses: impl Iterator<Item = &'c mut Course<'a>>) -> Vec<Scored> {
     let now = pipeline.clock.now();
-    let mut scored = Scored {
-        row: Arc::clone(case.row),
-        metric: decision.metric.clone(),
-        outcome: None,
-        reason: None,
-        verdicts: Vec::new(),
-        calls: Vec::new(),
-        at: now,
-    };
-    let close = |mut scored: Scored, outcome, reason| {
-        (scored.outcome, scored.reason, scored.at) = (Some(outcome), reason, pipeline.clock.now());
-        Judged { scored, try_again: None }
-    };
-    if now.since(case.row.accepted_at) > pipeline.limits.age_max {
-        return close(scored, Outcome::Expired, Some(Reason::new("too_old", "it waited longer than score.max_age_hours")));
-    }
-    let Some(seats) = case.panel.as_deref().and_then(|panel| seats_of(panel, decision)) else {
-        let reason = "the judge of the policy that it was accepted under cannot be opened any more: its provider or key is gone";
-        return close(scored, Outcome::JudgeFailed, Some(Reason::new("judge_gone", reason)));
-    };
-    let Some(subject) = &case.subject else {
-        return close(scored, Outcome::JudgeFailed, Some(Reason::new("payload_unreadable", "its stored text cannot be read")));
-    };
-    let mut failure = None;
-    let mut only_waited = false;
-    for seat in &seats.called {
-        if let Some(verdict) = case.verdict(&decision.metric, &seat.version) {
-            scored.verdicts.push(verdict.clone());
-            failure = None;
-            continue;
-        }
-        let called = call(pipeline, seat, subject).await;
-        only_waited = called.calls.is_empty();
-        scored.calls.extend(called.calls);
-        failure = called.result.map(|verdict| scored.verdicts.push(verdict)).err();
-    }
-    // Waiting for a pause or a slot is no try: it goes on until the item is too old.
-    let may_try_again =
-        |failure: &CallFailure| failure.kind.is_retryable() && (only_waited || case.retries + 1 < pipeline.limits.deliveries_max);
-    match failure {
-        None => close(scored, Outcome::Judged, None),
-        Some(failure) if may_try_again(&failure) => {
-            let wait = pipeline.limits.requeue(case.retries);
-            Judged { scored, try_again: Some(failure.retry_after.map_or(wait, |asked| asked.min(RETRY_AFTER_MAX).max(wait))) }
-        }
-        Some(failure) => close(scored, Outcome::JudgeFailed, Some(reason_of(&failure))),
-    }
-}
-
-/// The seats of the metric, if its reference judge is still the one that was configured at accept.
-fn seats_of<'a>(panel: &'a Panel, decision: &Decision) -> Option<&'a Seats> {
-    let at = panel.policy.metrics.iter().position(|metric| metric.name == decision.metric)?;
-    let reference = panel.policy.metrics.get(at)?.reference()?;
-    if reference.version == decision.reference { panel.seats.get(at) } else { None }
-}
-
-fn reason_of(failure: &CallFailure) -> Reason {
-    let code = match failure.kind {
-        // A judge that declines is an answer of a kind, and not the wire's word for a refusing assistant.
-        CallFailureKind::Refused => "judge_refused",
-        kind => kind.code(),
-    };
-    Reason::new(code, failure.message.clone())
+    courses.filter_map(|course| course.news(now)).collect()
 }
 
 fn parse(payload: &[u8]) -> Option<Interaction> {

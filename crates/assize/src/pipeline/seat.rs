@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use assize_core::judge::{CalledJudge, InlineJudge};
-use assize_core::{JudgeName, JudgeVersion, ProviderName, Tier, TierKind};
-use assize_judge::spec::{ChatSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
+use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
+use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
 use assize_judge::{ChatJudge, metrics, rules};
 
 use super::clients::Providers;
 use super::gate::Gate;
 use crate::config::ConfigError;
 use crate::config::policy::{AskedMetric, PolicySpec};
-use crate::config::settings::CascadeEntry;
+use crate::config::settings::{CascadeEntry, CascadeTier};
 
 /// The judges of one metric, in cascade order.
 pub struct Seats {
     pub inline: Vec<(JudgeName, Arc<dyn InlineJudge>)>,
     pub called: Vec<CalledSeat>,
+    /// Asked where the reference judge cannot be had.
+    pub fallback: Option<CalledSeat>,
 }
 
 /// A called judge in its seat, behind the gate of its provider.
@@ -36,7 +38,7 @@ pub struct Judges(HashMap<JudgeName, Opened>);
 
 enum Opened {
     Inline(Arc<dyn InlineJudge>),
-    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<assize_core::MetricName> },
+    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName> },
 }
 
 /// Opens every judge that a cascade of the policy names, once.
@@ -50,76 +52,84 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
     match &judge.kind {
         JudgeKind::Rules(rules) => rules::open(rules).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Chat(chat) => {
+            let provider =
+                provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
+            let (client, gate) = providers.get(provider)?;
             let (asking, questions) = questions(judge, spec);
-            let (judge, gate) = open_chat(judge, chat, &questions, spec, providers).map_err(wrong)?;
-            Ok(Opened::Called { judge, gate, asking })
+            let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking })
         }
     }
 }
 
 /// The metrics whose cascade names the judge, and what each asks.
-fn questions(judge: &JudgeSpec, spec: &PolicySpec) -> (Vec<assize_core::MetricName>, Vec<Question>) {
-    let entry = CascadeEntry::Judge(judge.name.clone());
-    let asking = spec.metrics.iter().filter(|metric| metric.cascade.contains(&entry));
+fn questions(judge: &JudgeSpec, spec: &PolicySpec) -> (Vec<MetricName>, Vec<Question>) {
+    let asking = spec.metrics.iter().filter(|metric| metric.asks(&judge.name));
     asking.filter_map(|metric| Some((metric.name.clone(), metric.question.clone()?))).unzip()
 }
 
-fn open_chat(
-    judge: &JudgeSpec,
-    chat: &ChatSpec,
-    questions: &[Question],
-    spec: &PolicySpec,
-    providers: &Providers,
-) -> Result<(Arc<dyn CalledJudge>, Arc<Gate>), String> {
-    let provider = provider(spec, &chat.provider).ok_or_else(|| format!("provider {} is not configured", chat.provider))?;
-    let (client, gate) = providers.get(provider).map_err(|error| error.to_string())?;
-    let judge = ChatJudge::open(&judge.name, chat, questions, client).map_err(|error| error.to_string())?;
-    Ok((Arc::new(judge), gate))
-}
-
-/// The seats of `metric` and the tiers that they stand for.
-pub fn seats(metric: &AskedMetric, judges: &Judges) -> Result<(Seats, Vec<Tier>), ConfigError> {
-    let mut seats = Seats { inline: Vec::new(), called: Vec::new() };
-    let mut tiers = Vec::new();
-    for entry in &metric.cascade {
-        let (name, version, kind) = match entry {
-            CascadeEntry::BuiltinRules(builtin) => {
-                let name = JudgeName::new(&format!("builtin.{builtin}")).map_err(|error| ConfigError::new(error.to_string()))?;
-                let rules = metrics::builtin(builtin.as_str()).and_then(|builtin| builtin.rules());
-                let rules = rules.ok_or_else(|| ConfigError::new(format!("there are no built-in rules {builtin:?}")))?;
-                let judge =
-                    rules::open(&rules).map_err(|error| ConfigError::new(format!("built-in rules {builtin}: {error}")))?;
-                let version = judge.version().clone();
-                seats.inline.push((name.clone(), judge));
-                (name, version, TierKind::Inline)
-            }
-            CascadeEntry::Judge(name) => {
-                let wrong = |what: &str| ConfigError::new(format!("[[judge]] {:?}: {what}", name.as_str()));
-                match judges.0.get(name).ok_or_else(|| wrong("is not configured"))? {
+impl Judges {
+    /// The seats of `metric`, the tiers that they stand for, and that of its fallback.
+    pub fn seats(&self, metric: &AskedMetric) -> Result<(Seats, Vec<Tier>, Option<Tier>), ConfigError> {
+        let mut seats = Seats { inline: Vec::new(), called: Vec::new(), fallback: None };
+        let mut tiers = Vec::new();
+        for CascadeTier { judge, share } in &metric.cascade {
+            let tier = match judge {
+                CascadeEntry::BuiltinRules(builtin) => {
+                    let (name, judge) = builtin_rules(builtin)?;
+                    let version = judge.version().clone();
+                    seats.inline.push((name.clone(), judge));
+                    Tier { judge: name, version, kind: TierKind::Inline, share: 1.0 }
+                }
+                CascadeEntry::Judge(name) => match self.of(name)? {
                     Opened::Inline(judge) => {
                         seats.inline.push((name.clone(), Arc::clone(judge)));
-                        (name.clone(), judge.version().clone(), TierKind::Inline)
+                        Tier { judge: name.clone(), version: judge.version().clone(), kind: TierKind::Inline, share: 1.0 }
                     }
-                    Opened::Called { judge, gate, asking } => {
-                        let question = asking.iter().position(|asking| asking == &metric.name);
-                        let question = question.ok_or_else(|| wrong("has no question to ask"))?;
-                        let version = judge.versions().get(question).ok_or_else(|| wrong("has no question to ask"))?.clone();
-                        let seat = CalledSeat {
-                            name: name.clone(),
-                            judge: Arc::clone(judge),
-                            question,
-                            version: version.clone(),
-                            gate: Arc::clone(gate),
-                        };
+                    Opened::Called { .. } => {
+                        let seat = self.called(name, metric)?;
+                        let version = seat.version.clone();
                         seats.called.push(seat);
-                        (name.clone(), version, TierKind::Called)
+                        Tier { judge: name.clone(), version, kind: TierKind::Called, share: *share }
                     }
-                }
+                },
+            };
+            tiers.push(tier);
+        }
+        let fallback = match &metric.fallback {
+            None => None,
+            Some(name) => {
+                let seat = self.called(name, metric)?;
+                let version = seat.version.clone();
+                seats.fallback = Some(seat);
+                Some(Tier { judge: name.clone(), version, kind: TierKind::Called, share: 1.0 })
             }
         };
-        tiers.push(Tier { judge: name, version, kind });
+        Ok((seats, tiers, fallback))
     }
-    Ok((seats, tiers))
+
+    fn of(&self, name: &JudgeName) -> Result<&Opened, ConfigError> {
+        self.0.get(name).ok_or_else(|| ConfigError::new(format!("[[judge]] {:?}: is not configured", name.as_str())))
+    }
+
+    fn called(&self, name: &JudgeName, metric: &AskedMetric) -> Result<CalledSeat, ConfigError> {
+        let wrong = |what: &str| ConfigError::new(format!("[[judge]] {:?}: {what}", name.as_str()));
+        let Opened::Called { judge, gate, asking } = self.of(name)? else {
+            return Err(wrong("runs at accept and cannot be called"));
+        };
+        let question = asking.iter().position(|asking| asking == &metric.name);
+        let question = question.ok_or_else(|| wrong("has no question to ask"))?;
+        let version = judge.versions().get(question).ok_or_else(|| wrong("has no question to ask"))?.clone();
+        Ok(CalledSeat { name: name.clone(), judge: Arc::clone(judge), question, version, gate: Arc::clone(gate) })
+    }
+}
+
+fn builtin_rules(builtin: &MetricName) -> Result<(JudgeName, Arc<dyn InlineJudge>), ConfigError> {
+    let name = JudgeName::new(&format!("builtin.{builtin}")).map_err(|error| ConfigError::new(error.to_string()))?;
+    let rules = metrics::builtin(builtin.as_str()).and_then(|builtin| builtin.rules());
+    let rules = rules.ok_or_else(|| ConfigError::new(format!("there are no built-in rules {builtin:?}")))?;
+    let judge = rules::open(&rules).map_err(|error| ConfigError::new(format!("built-in rules {builtin}: {error}")))?;
+    Ok((name, judge))
 }
 
 fn provider<'a>(spec: &'a PolicySpec, name: &ProviderName) -> Option<&'a ProviderSpec> {

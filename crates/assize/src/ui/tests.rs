@@ -6,7 +6,7 @@ use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
     Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, ProviderName, Reason, Role,
+    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
     RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
@@ -125,6 +125,7 @@ fn metric_record(name: &str, outcome: Option<Outcome>, simulated: bool) -> Metri
                 cost: Some(NanoUsd(5_750_000)),
                 latency_ms: 1_240,
                 simulated,
+                reused: None,
             }]
         }),
         calls: vec![CallRecord {
@@ -138,7 +139,9 @@ fn metric_record(name: &str, outcome: Option<Outcome>, simulated: bool) -> Metri
             cost: None,
             latency_ms: 3,
             at: NOW,
+            part: Part::default(),
         }],
+        steps: Vec::new(),
     }
 }
 

@@ -78,7 +78,7 @@ const WRONG: &[(&str, &str, usize, &[&str])] = &[
         "[\"refusal-words\", \"gpt-4o\"]",
         "[\"gpt-4o\", \"refusal-words\"]",
         21,
-        &["free judge \"refusal-words\" after a paid one"],
+        &["free judge \"refusal-words\" after one that is called"],
     ),
     ("[\"refusal-words\", \"gpt-4o\"]", "[\"builtin:nosuch\", \"gpt-4o\"]", 21, &["\"builtin:nosuch\"", "refusal, toxicity"]),
     ("[\"refusal-words\", \"gpt-4o\"]", "[]", 21, &["`cascade` is empty"]),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use assize_core::results::{Sums, SumsBucket, SumsQuery};
-use assize_core::{Accepted, DecisionState, Dimension, Outcome, Reason, Scored, Timestamp};
+use assize_core::{Accepted, DecisionState, Dimension, Outcome, Reason, Scored, Step, Timestamp};
 
-use crate::samples::{MORNING, decision, judge_failed, judged, metric, project, row_of, version};
+use crate::samples::{MORNING, decision, judge, judge_failed, judged, metric, project, row_of, verdict, version};
 
 /// A query of everything on the metric `refusal` of project `p`.
 pub fn all_sums(by: Option<Dimension>) -> SumsQuery {
@@ -24,8 +24,8 @@ pub fn by_key(buckets: Vec<SumsBucket>) -> BTreeMap<(i64, String, String), Sums>
 
 /// Whether two sums agree: counts and money exactly, the rest but for the order of additions.
 pub fn agree(a: &Sums, b: &Sums) -> bool {
-    let reals = |s: &Sums| [vec![s.g, s.gg, s.drawn_w, s.max_w], s.w.to_vec(), s.q.to_vec()].concat();
-    let counts = |s: &Sums| Sums { g: 0.0, gg: 0.0, drawn_w: 0.0, max_w: 0.0, w: [0.0; 6], q: [0.0; 6], ..*s };
+    let reals = |s: &Sums| [vec![s.g, s.gg, s.drawn_w, s.left_out_w, s.max_w], s.w.to_vec(), s.q.to_vec()].concat();
+    let counts = |s: &Sums| Sums { g: 0.0, gg: 0.0, drawn_w: 0.0, left_out_w: 0.0, max_w: 0.0, w: [0.0; 6], q: [0.0; 6], ..*s };
     let close = |(x, y): (f64, f64)| (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1.0);
     counts(a) == counts(b) && reals(a).into_iter().zip(reals(b)).all(close)
 }
@@ -59,12 +59,29 @@ pub fn mixed(count: u64) -> (Vec<Accepted>, Vec<Scored>) {
                 0 => {}
                 1 => scored.push(judge_failed(&row, "refusal")),
                 2 => scored.push(Scored { outcome: None, verdicts: vec![], ..judge_failed(&row, "refusal") }),
+                3 => {
+                    let one = judged(&row, "refusal", pick(101, 10) as f64 / 100.0);
+                    scored.push(later_draw(one, pick(2, 11) == 0));
+                }
                 _ => scored.push(judged(&row, "refusal", pick(101, 10) as f64 / 100.0)),
             }
         }
         rows.push(row);
     }
     (rows, scored)
+}
+
+/// The same, after a cheaper called judge and a draw of one in five.
+fn later_draw(mut scored: Scored, drawn: bool) -> Scored {
+    let probability = scored.probability * 0.2;
+    let step =
+        Step { tier: 2, judge: judge("gpt-4o"), conditional: 0.2, probability, drawn, predictor: Some((judge("mini"), 0.4)) };
+    (scored.steps, scored.probability) = (vec![step], probability);
+    if !drawn {
+        scored.outcome = Some(Outcome::NotSampled);
+        scored.verdicts = vec![verdict("mini", 0.4)];
+    }
+    scored
 }
 
 /// Sums of `[from, to)` computed from the rows alone, as the definition says.
@@ -75,8 +92,8 @@ pub fn expected_sums(rows: &[Accepted], scored: &[Scored], query: &SumsQuery) ->
         let mut sums = Sums::of_accepted(decision);
         for scored in scored.iter().filter(|scored| scored.row.key == row.key && scored.metric == query.metric) {
             sums.add(&Sums::of_calls(&scored.calls));
-            if scored.outcome == Some(Outcome::Judged) {
-                sums.add(&Sums::of_judged(decision, scored.verdicts.last().expect("a verdict").score));
+            if let Some(outcome) = scored.outcome {
+                sums.add(&Sums::of_outcome(decision, outcome, scored.probability, scored.reference_score()));
             }
         }
         let value = query.by.as_ref().and_then(|by| row.dimensions.iter().find(|(dimension, _)| dimension == by));

@@ -23,8 +23,14 @@ pub struct Line {
     pub simulated: bool,
     /// Whether the draw took it: its outcome was decided by calling a judge.
     pub drawn: bool,
-    /// The probability with which it was to be judged.
+    /// The probability with which the first called judge was to see it.
     pub probability: f64,
+    /// The cumulative probability of the last draw, where there was a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_probability: Option<f64>,
+    /// What was saved where an earlier verdict was used again, in nano-dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_nano_usd: Option<u64>,
     /// The last free judge's score.
     pub free_score: Option<f64>,
     pub calls: u64,
@@ -62,6 +68,8 @@ impl Line {
             simulated: verdict.is_some_and(|verdict| verdict.simulated),
             drawn: decision.state == DecisionState::Drawn,
             probability: decision.probability,
+            last_probability: None,
+            saved_nano_usd: verdict.and_then(|verdict| verdict.reused?.saved).map(|saved| saved.0),
             free_score: decision.free_score(),
             calls: sums.calls,
             cost_usd: (sums.calls > sums.cost_unknown).then(|| sums.cost.to_usd()),
@@ -69,6 +77,12 @@ impl Line {
             cost_unknown: sums.cost_unknown,
             latency_ms: verdict.map(|verdict| verdict.latency_ms),
         }
+    }
+
+    /// The line with the cumulative probability of the last draw, where that was not the first.
+    pub fn of_last_draw(mut self, probability: f64) -> Self {
+        self.last_probability = Some(probability).filter(|last| *last != self.probability);
+        self
     }
 
     /// What the line adds to the sums, as when it was written.
@@ -89,8 +103,9 @@ impl Line {
             state,
         };
         let mut sums = Sums::of_accepted(&decision);
-        if let (true, Outcome::Judged, Some(score)) = (self.drawn, outcome, self.score) {
-            sums.add(&Sums::of_judged(&decision, score));
+        if self.drawn {
+            let probability = self.last_probability.unwrap_or(self.probability);
+            sums.add(&Sums::of_outcome(&decision, outcome, probability, self.score));
         }
         sums.add(&Sums {
             calls: self.calls,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{Recorded, Recorder, Sums};
-use assize_core::{CallRecord, DecisionState, MetricName, Outcome, RowKey, Scored, StoreError, Verdict};
+use assize_core::{CallRecord, DecisionState, MetricName, RowKey, Scored, Step, StoreError, Verdict};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
@@ -44,6 +44,7 @@ struct Inner {
 struct Open {
     calls: BTreeMap<MetricName, Vec<CallRecord>>,
     verdicts: Vec<(MetricName, Verdict)>,
+    steps: Vec<(MetricName, Step)>,
     closed: Vec<MetricName>,
     /// Empty where there is no `--out`.
     lines: Vec<Line>,
@@ -216,17 +217,19 @@ impl Recorder for Recording {
             open.calls.entry(one.metric.clone()).or_default().extend(one.calls.iter().cloned());
             if one.outcome.is_none() {
                 open.verdicts.extend(one.verdicts.iter().map(|verdict| (one.metric.clone(), verdict.clone())));
+                open.steps.retain(|(metric, _)| *metric != one.metric);
+                open.steps.extend(one.steps.iter().map(|step| (one.metric.clone(), step.clone())));
             }
             if let (Some(outcome), Some(decision)) = (one.outcome, one.row.decision(&one.metric)) {
-                let verdict = if outcome == Outcome::Judged { one.verdicts.last() } else { None };
-                if let Some(verdict) = verdict {
-                    inner.tally.add(&one.metric, &Sums::of_judged(decision, verdict.score));
-                }
+                let score = one.reference_score();
+                inner.tally.add(&one.metric, &Sums::of_outcome(decision, outcome, one.probability, score));
+                let verdict = one.verdicts.last().filter(|_| score.is_some());
                 inner.tally.close(&one.metric, outcome, true, told(one.reason.as_ref()));
                 open.closed.push(one.metric.clone());
                 let calls = open.calls.remove(&one.metric).unwrap_or_default();
                 if inner.output.is_some() {
-                    open.lines.push(Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls));
+                    let line = Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls);
+                    open.lines.push(line.of_last_draw(one.probability));
                 }
             }
             if open.closed.len() == one.row.decisions.len() {
@@ -247,6 +250,11 @@ impl Recorder for Recording {
     async fn recorded(&self, key: RowKey) -> Result<Recorded, StoreError> {
         let inner = self.inner();
         let Some(open) = inner.open.get(&key) else { return Ok(Recorded::default()) };
-        Ok(Recorded { accepted_at: None, closed: open.closed.clone(), verdicts: open.verdicts.clone() })
+        Ok(Recorded {
+            accepted_at: None,
+            closed: open.closed.clone(),
+            verdicts: open.verdicts.clone(),
+            steps: open.steps.clone(),
+        })
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use assize_core::results::{OutcomeCount, Outcomes, Spend, SpendBy};
-use assize_core::{Hour, MetricName, NanoUsd, Outcome, ProjectName, Timestamp};
+use assize_core::allocation::Cell;
+use assize_core::results::{CellBucket, OutcomeCount, Outcomes, Spend, SpendBy};
+use assize_core::{Hour, JudgeName, JudgeVersion, MetricName, Outcome, ProjectName, Timestamp};
 use rusqlite::Connection;
 
 use super::Failure;
+use super::rollup::{SPEND_COLUMNS, read_spend};
 use super::stored::{hours, name};
 
 /// Outcomes of all hours that `[from, to)` touches. Both queries see one snapshot, so that the counts add up.
@@ -41,6 +43,26 @@ pub(super) fn outcomes(
     Ok(Outcomes { accepted: accepted.unsigned_abs(), counts })
 }
 
+/// The cells of hours from `from` on.
+pub(super) fn cells(connection: &Connection, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT metric, reference, predictor, bin, sum(population), sum(judged), sum(w), sum(wh) FROM cell
+         WHERE project = ?1 AND hour >= ?2 GROUP BY metric, reference, predictor, bin ORDER BY metric, reference, predictor, bin",
+    )?;
+    let mut rows = statement.query((project.as_str(), from.hour().0))?;
+    let mut cells = Vec::new();
+    while let Some(row) = rows.next()? {
+        cells.push(CellBucket {
+            metric: name(row, 0, MetricName::new)?,
+            reference: JudgeVersion::from_stored(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?),
+            predictor: name(row, 2, JudgeName::new)?,
+            bin: row.get(3)?,
+            cell: Cell { population: row.get(4)?, judged: row.get::<_, i64>(5)?.unsigned_abs(), w: row.get(6)?, wh: row.get(7)? },
+        });
+    }
+    Ok(cells)
+}
+
 /// Spend in all hours that `[from, to)` touches. Keys: empty for the total, names, models, `2026-11-24T08:00:00Z`, `2026-11-24`.
 pub(super) fn spend(
     connection: &Connection,
@@ -54,10 +76,10 @@ pub(super) fn spend(
         return Ok(groups);
     }
     let (first, last) = hours(from, to);
-    let mut statement = connection.prepare_cached(
-        "SELECT hour, metric, judge, model, calls, failed, cost_unknown, cost, input_tokens, cached_input_tokens, output_tokens
-         FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT hour, metric, judge, model, {} FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
+        SPEND_COLUMNS.join(", ")
+    ))?;
     let mut rows = statement.query((project.as_str(), first, last))?;
     while let Some(row) = rows.next()? {
         let key = match by {
@@ -68,15 +90,7 @@ pub(super) fn spend(
             SpendBy::Hour => Hour(row.get(0)?).start().to_rfc3339().replace(".000Z", "Z"),
             SpendBy::Day => Hour(row.get(0)?).start().to_rfc3339().split('T').next().unwrap_or_default().to_owned(),
         };
-        let count = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        let spend: &mut Spend = groups.entry(key).or_default();
-        spend.calls = spend.calls.saturating_add(count(4)?);
-        spend.failed = spend.failed.saturating_add(count(5)?);
-        spend.cost_unknown = spend.cost_unknown.saturating_add(count(6)?);
-        spend.cost = spend.cost.plus(NanoUsd(count(7)?));
-        spend.input_tokens = spend.input_tokens.saturating_add(count(8)?);
-        spend.cached_input_tokens = spend.cached_input_tokens.saturating_add(count(9)?);
-        spend.output_tokens = spend.output_tokens.saturating_add(count(10)?);
+        groups.entry(key).or_default().add(&read_spend(row, 4)?);
     }
     Ok(groups)
 }

@@ -1,5 +1,6 @@
 //! Folding accepted rows in.
 
+use assize_core::allocation::Cell;
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::Sums;
 use assize_core::{Accepted, Decision, DecisionState, NanoUsd, Outcome, Verdict};
@@ -46,7 +47,11 @@ pub(super) fn fold(connection: &Connection, dimensions: &mut Dimensions, entries
     for row in &rows {
         rollup.add_accepted(row);
         for decision in &row.decisions {
-            rollup.add_sums(dimensions, row, decision, &Sums::of_accepted(decision));
+            let sums = Sums::of_accepted(decision);
+            rollup.add_sums(dimensions, row, decision, &sums);
+            if let Some(tier) = decision.scores.last().filter(|_| sums.population > 0) {
+                rollup.add_cell(row, decision, &tier.judge, tier.score, &Cell { population: 1.0, ..Cell::default() });
+            }
             match &decision.state {
                 DecisionState::Drawn => rollup.add_outcome(row, &decision.metric, "", "", 1),
                 DecisionState::Closed(outcome, reason) => {
@@ -79,6 +84,7 @@ fn insert_free_verdict(verdicts: &mut CachedStatement<'_>, row: &Accepted, decis
         cost: Some(NanoUsd::ZERO),
         latency_ms: 0,
         simulated: false,
+        reused: None,
     };
-    insert_verdict(verdicts, row, &decision.metric, &verdict, true, row.accepted_at)
+    insert_verdict(verdicts, row, &decision.metric, &verdict, true, row.accepted_at).map(|_| ())
 }

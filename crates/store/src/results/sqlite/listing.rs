@@ -8,7 +8,7 @@ use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, Reason
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Failure;
-use super::stored::{VERDICT_COLUMNS, calls, decode, find, name, read_verdict};
+use super::stored::{VERDICT_COLUMNS, calls, decode, find, name, read_verdict, steps};
 
 /// How many rows one page looks at.
 const LOOKED_AT_MAX: usize = 20_000;
@@ -122,8 +122,14 @@ fn metrics(connection: &Connection, row: &Accepted) -> Result<Vec<MetricRecord>,
 }
 
 fn metric(connection: &Connection, key: RowKey, decision: &Decision) -> Result<MetricRecord, Failure> {
-    let mut record =
-        MetricRecord { decision: decision.clone(), outcome: None, reason: None, verdicts: Vec::new(), calls: Vec::new() };
+    let mut record = MetricRecord {
+        decision: decision.clone(),
+        outcome: None,
+        reason: None,
+        verdicts: Vec::new(),
+        calls: Vec::new(),
+        steps: Vec::new(),
+    };
     match &decision.state {
         DecisionState::Closed(outcome, reason) => {
             record.outcome = Some(*outcome);
@@ -142,6 +148,8 @@ fn metric(connection: &Connection, key: RowKey, decision: &Decision) -> Result<M
                 record.verdicts.push(read_verdict(row, 0)?);
             }
             record.calls = calls(connection, key, &decision.metric)?;
+            record.steps =
+                steps(connection, key)?.into_iter().filter(|(of, _)| *of == decision.metric).map(|(_, step)| step).collect();
         }
     }
     Ok(record)
@@ -190,8 +198,8 @@ fn metrics_match(filter: &Filter, metrics: &[MetricRecord]) -> bool {
         let free = record.decision.scores.iter().map(|tier| (&tier.judge, tier.score));
         let mut scores: Vec<_> = free.chain(record.verdicts.iter().map(|verdict| (&verdict.judge, verdict.score))).collect();
         if judge.is_none() {
-            // The last score is the reference judge's exactly when the outcome is `judged`.
-            let reference = scores.pop().filter(|_| record.outcome == Some(Outcome::Judged));
+            // The last score is the reference judge's exactly when the outcome is `judged`, or `reused`.
+            let reference = scores.pop().filter(|_| matches!(record.outcome, Some(Outcome::Judged | Outcome::Reused)));
             scores = reference.into_iter().collect();
         }
         metric.as_ref().is_none_or(|wanted| *wanted == record.decision.metric)

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord,
+    CellBucket, Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, Spend, SpendBy, SumsBucket, SumsQuery,
+    VerdictRecord,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -27,7 +28,10 @@ use crate::sqlite::{Database, Migration, OnFull, Shape, damaged, failure};
 const SHAPE: Shape = Shape {
     file: "results.db",
     exclusive: true,
-    migrations: &[Migration { name: "0001_results", sql: include_str!("../schema/0001_results.sql") }],
+    migrations: &[
+        Migration { name: "0001_results", sql: include_str!("../schema/0001_results.sql") },
+        Migration { name: "0002_tiers", sql: include_str!("../schema/0002_tiers.sql") },
+    ],
     cache_kib: 32 * 1024,
 };
 
@@ -118,6 +122,11 @@ impl Results for SqliteResults {
     async fn sums(&self, query: &SumsQuery) -> Result<Vec<SumsBucket>, StoreError> {
         let query = query.clone();
         self.read(move |connection| sums::sums(connection, &query)).await
+    }
+
+    async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError> {
+        let project = project.clone();
+        self.read(move |connection| counts::cells(connection, &project, from)).await
     }
 
     async fn interaction(&self, project: &ProjectName, id: &InteractionId) -> Result<Option<InteractionRecord>, StoreError> {

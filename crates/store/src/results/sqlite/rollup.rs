@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use assize_core::results::Sums;
-use assize_core::{Accepted, CallRecord, CallStatus, Decision, Hour, MetricName, NanoUsd, ProjectName};
+use assize_core::allocation::{Cell, bin};
+use assize_core::results::{Spend, Sums};
+use assize_core::{
+    Accepted, CallRecord, CallStatus, Decision, Hour, JudgeName, MetricName, NanoUsd, ProjectName, Reused, Timestamp, Verdict,
+};
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::dimensions::Dimensions;
@@ -16,7 +19,8 @@ pub(super) struct Rollup<'a> {
     sums: HashMap<SumsKey<'a>, Sums>,
     accepted: HashMap<(&'a ProjectName, Hour), i64>,
     outcomes: HashMap<OutcomeKey<'a>, i64>,
-    spend: HashMap<SpendKey<'a>, Added>,
+    spend: HashMap<SpendKey<'a>, Spend>,
+    cells: HashMap<CellKey<'a>, Cell>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -40,23 +44,22 @@ struct OutcomeKey<'a> {
 }
 
 #[derive(PartialEq, Eq, Hash)]
+struct CellKey<'a> {
+    project: &'a str,
+    metric: &'a str,
+    reference: &'a str,
+    predictor: &'a str,
+    hour: Hour,
+    bin: usize,
+}
+
+#[derive(PartialEq, Eq, Hash)]
 struct SpendKey<'a> {
     project: &'a str,
     hour: Hour,
     metric: &'a str,
     judge: &'a str,
     model: &'a str,
-}
-
-#[derive(Default)]
-struct Added {
-    calls: i64,
-    failed: i64,
-    cost_unknown: i64,
-    cost: NanoUsd,
-    input: u64,
-    cached_input: u64,
-    output: u64,
 }
 
 impl<'a> Rollup<'a> {
@@ -100,15 +103,47 @@ impl<'a> Rollup<'a> {
             judge: call.judge.as_str(),
             model: &call.model,
         };
-        let added = self.spend.entry(key).or_default();
         let usage = call.usage.unwrap_or_default();
-        added.calls += 1;
-        added.failed += i64::from(call.status == CallStatus::Failed);
-        added.cost_unknown += i64::from(call.cost.is_none());
-        added.cost = added.cost.plus(call.cost.unwrap_or_default());
-        added.input = added.input.saturating_add(usage.input);
-        added.cached_input = added.cached_input.saturating_add(usage.cached_input);
-        added.output = added.output.saturating_add(usage.output);
+        // What a call is, its first question stands for; tokens and cost are every question's own.
+        let once = u64::from(call.part.at == 0);
+        self.spend.entry(key).or_default().add(&Spend {
+            calls: once,
+            questions: 1,
+            failed: if call.status == CallStatus::Failed { once } else { 0 },
+            cost_unknown: if call.cost.is_none() { once } else { 0 },
+            cost: call.cost.unwrap_or_default(),
+            input_tokens: usage.input,
+            cached_input_tokens: usage.cached_input,
+            cache_write_tokens: usage.cache_write,
+            output_tokens: usage.output,
+            ..Spend::default()
+        });
+    }
+
+    /// Counts a verdict that was used again, at `at`, instead of asking `model`.
+    pub fn add_reused(&mut self, row: &'a Accepted, metric: &'a MetricName, verdict: &'a Verdict, reused: Reused, at: Timestamp) {
+        let key = SpendKey {
+            project: row.project.as_str(),
+            hour: at.hour(),
+            metric: metric.as_str(),
+            judge: verdict.judge.as_str(),
+            model: verdict.model.as_deref().unwrap_or_default(),
+        };
+        let saved = reused.saved.unwrap_or_default();
+        self.spend.entry(key).or_default().add(&Spend { reused: 1, saved, ..Spend::default() });
+    }
+
+    /// Adds to the cell of a cheaper judge's score.
+    pub fn add_cell(&mut self, row: &'a Accepted, decision: &'a Decision, predictor: &'a JudgeName, score: f64, cell: &Cell) {
+        let key = CellKey {
+            project: row.project.as_str(),
+            metric: decision.metric.as_str(),
+            reference: decision.reference.as_str(),
+            predictor: predictor.as_str(),
+            hour: row.time.hour(),
+            bin: bin(score),
+        };
+        self.cells.entry(key).or_default().add(cell);
     }
 
     /// Adds everything to the tables.
@@ -149,23 +184,22 @@ impl<'a> Rollup<'a> {
             statement.execute(params![project, hour.0, metric, outcome, code, count])?;
         }
         let mut statement = connection.prepare_cached(&ADD_SPEND)?;
-        for (SpendKey { project, hour, metric, judge, model }, added) in self.spend {
-            let Added { calls, failed, cost_unknown, cost, input, cached_input, output } = added;
-            let amounts = [cost.0, input, cached_input, output].map(integer);
+        for (SpendKey { project, hour, metric, judge, model }, spend) in self.spend {
+            let a = spend_numbers(&spend);
             statement.execute(params![
-                project,
-                hour.0,
-                metric,
-                judge,
-                model,
-                calls,
-                failed,
-                cost_unknown,
-                amounts[0],
-                amounts[1],
-                amounts[2],
-                amounts[3]
+                project, hour.0, metric, judge, model, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10]
             ])?;
+        }
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO cell (project, metric, reference, predictor, hour, bin, population, judged, w, wh)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT DO UPDATE SET population = population + excluded.population, judged = judged + excluded.judged,
+                 w = w + excluded.w, wh = wh + excluded.wh",
+        )?;
+        for (CellKey { project, metric, reference, predictor, hour, bin }, cell) in self.cells {
+            let Cell { population, judged, w, wh } = cell;
+            let bin = integer(bin as u64);
+            statement.execute(params![project, metric, reference, predictor, hour.0, bin, population, integer(judged), w, wh])?;
         }
         Ok(())
     }
@@ -182,11 +216,38 @@ fn is_named(dimension: &assize_core::Dimension, name: &str) -> bool {
 }
 
 /// Columns that add up as integers; `cost` comes last.
-const INTEGERS: [&str; 9] =
-    ["population", "never_judged", "no_content", "drawn", "judged", "positives", "disagreements", "calls", "cost_unknown"];
+const INTEGERS: [&str; 10] = [
+    "population",
+    "never_judged",
+    "no_content",
+    "drawn",
+    "left_out",
+    "judged",
+    "positives",
+    "disagreements",
+    "calls",
+    "cost_unknown",
+];
 /// Columns of numbers with a fraction; all but `max_w` add up.
-const REALS: [&str; 16] =
-    ["max_w", "g", "gg", "drawn_w", "w_1", "w_g", "w_h", "w_gg", "w_gh", "w_hh", "q_1", "q_g", "q_h", "q_gg", "q_gh", "q_hh"];
+const REALS: [&str; 17] = [
+    "max_w",
+    "g",
+    "gg",
+    "drawn_w",
+    "left_out_w",
+    "w_1",
+    "w_g",
+    "w_h",
+    "w_gg",
+    "w_gh",
+    "w_hh",
+    "q_1",
+    "q_g",
+    "q_h",
+    "q_gg",
+    "q_gh",
+    "q_hh",
+];
 const KEYS: &str = "project, metric, dimension, value, reference, hour";
 
 /// The columns of the numbers, in the order of [`numbers`] and [`read_sums`].
@@ -207,16 +268,66 @@ static ADD_SUMS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The amounts of the spend table, in the order of [`spend_numbers`] and [`read_spend`].
+pub(super) const SPEND_COLUMNS: [&str; 11] = [
+    "calls",
+    "questions",
+    "failed",
+    "cost_unknown",
+    "cost",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reused",
+    "saved",
+];
+
 static ADD_SPEND: LazyLock<String> = LazyLock::new(|| {
-    let amounts = ["cost", "input_tokens", "cached_input_tokens", "output_tokens"].map(saturating).join(", ");
     format!(
-        "INSERT INTO spend (project, hour, metric, judge, model, calls, failed, cost_unknown, cost, input_tokens,
-                            cached_input_tokens, output_tokens)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, failed = failed + excluded.failed,
-             cost_unknown = cost_unknown + excluded.cost_unknown, {amounts}"
+        "INSERT INTO spend (project, hour, metric, judge, model, {})
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         ON CONFLICT DO UPDATE SET {}",
+        SPEND_COLUMNS.join(", "),
+        SPEND_COLUMNS.map(saturating).join(", ")
     )
 });
+
+fn spend_numbers(spend: &Spend) -> [i64; 11] {
+    let s = spend;
+    [
+        s.calls,
+        s.questions,
+        s.failed,
+        s.cost_unknown,
+        s.cost.0,
+        s.input_tokens,
+        s.cached_input_tokens,
+        s.cache_write_tokens,
+        s.output_tokens,
+        s.reused,
+        s.saved.0,
+    ]
+    .map(integer)
+}
+
+/// The spend in [`SPEND_COLUMNS`] that begin at `first`.
+pub(super) fn read_spend(row: &Row<'_>, first: usize) -> rusqlite::Result<Spend> {
+    let count = |column: usize| row.get::<_, i64>(first + column).map(i64::unsigned_abs);
+    Ok(Spend {
+        calls: count(0)?,
+        questions: count(1)?,
+        failed: count(2)?,
+        cost_unknown: count(3)?,
+        cost: NanoUsd(count(4)?),
+        input_tokens: count(5)?,
+        cached_input_tokens: count(6)?,
+        cache_write_tokens: count(7)?,
+        output_tokens: count(8)?,
+        reused: count(9)?,
+        saved: NanoUsd(count(10)?),
+    })
+}
 
 /// What a provider reports may be absurd: sums stop at the largest integer instead of becoming inexact.
 fn saturating(column: &str) -> String {
@@ -226,13 +337,14 @@ fn saturating(column: &str) -> String {
     )
 }
 
-fn numbers(sums: &Sums) -> ([i64; 10], [f64; 16]) {
+fn numbers(sums: &Sums) -> ([i64; 11], [f64; 17]) {
     let s = sums;
     let integers = [
         s.population,
         s.excluded,
         s.no_content,
         s.drawn,
+        s.left_out,
         s.judged,
         s.positives,
         s.disagreements,
@@ -242,32 +354,34 @@ fn numbers(sums: &Sums) -> ([i64; 10], [f64; 16]) {
     ];
     let [w1, wg, wh, wgg, wgh, whh] = s.w;
     let [q1, qg, qh, qgg, qgh, qhh] = s.q;
-    let reals = [s.max_w, s.g, s.gg, s.drawn_w, w1, wg, wh, wgg, wgh, whh, q1, qg, qh, qgg, qgh, qhh];
+    let reals = [s.max_w, s.g, s.gg, s.drawn_w, s.left_out_w, w1, wg, wh, wgg, wgh, whh, q1, qg, qh, qgg, qgh, qhh];
     (integers.map(integer), reals)
 }
 
 /// The sums in [`COLUMNS`] that begin at `first`.
 pub(super) fn read_sums(row: &Row<'_>, first: usize) -> rusqlite::Result<Sums> {
     let count = |column: usize| row.get::<_, i64>(first + column).map(i64::unsigned_abs);
-    let real = |column: usize| row.get::<_, f64>(first + 10 + column);
+    let real = |column: usize| row.get::<_, f64>(first + 11 + column);
     let mut sums = Sums {
         population: count(0)?,
         excluded: count(1)?,
         no_content: count(2)?,
         drawn: count(3)?,
-        judged: count(4)?,
-        positives: count(5)?,
-        disagreements: count(6)?,
-        calls: count(7)?,
-        cost_unknown: count(8)?,
-        cost: NanoUsd(count(9)?),
+        left_out: count(4)?,
+        judged: count(5)?,
+        positives: count(6)?,
+        disagreements: count(7)?,
+        calls: count(8)?,
+        cost_unknown: count(9)?,
+        cost: NanoUsd(count(10)?),
         max_w: real(0)?,
         g: real(1)?,
         gg: real(2)?,
         drawn_w: real(3)?,
+        left_out_w: real(4)?,
         ..Sums::default()
     };
-    for (moment, column) in sums.w.iter_mut().chain(&mut sums.q).zip(4..) {
+    for (moment, column) in sums.w.iter_mut().chain(&mut sums.q).zip(5..) {
         *moment = real(column)?;
     }
     Ok(sums)

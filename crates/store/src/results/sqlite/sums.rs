@@ -74,7 +74,7 @@ fn scan(
         return Ok(());
     }
     let mut statement = connection.prepare_cached(
-        "SELECT interaction.key, interaction.row, outcome.score FROM interaction
+        "SELECT interaction.key, interaction.row, outcome.outcome, outcome.probability, outcome.score FROM interaction
          LEFT JOIN outcome ON outcome.key = interaction.key AND outcome.metric = ?4
          WHERE interaction.project = ?1 AND interaction.time >= ?2 AND interaction.time < ?3",
     )?;
@@ -85,8 +85,10 @@ fn scan(
         let Some(decision) = row.decision(&query.metric) else { continue };
         let mut sums = Sums::of_accepted(decision);
         if decision.state == DecisionState::Drawn {
-            if let Some(score) = found.get::<_, Option<f64>>(2)? {
-                sums.add(&Sums::of_judged(decision, score));
+            if let Some(outcome) = found.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+                let probability = found.get::<_, Option<f64>>(3)?.unwrap_or(decision.probability);
+                let outcome = outcome.parse().map_err(Failure::Damaged)?;
+                sums.add(&Sums::of_outcome(decision, outcome, probability, found.get(4)?));
             }
             sums.add(&Sums::of_calls(&calls(connection, key, &query.metric)?));
         }

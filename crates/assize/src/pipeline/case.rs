@@ -1,0 +1,135 @@
+//! An interaction before its judges: what was decided at accept, what is on record since, and what the draws are made with.
+
+use std::sync::Arc;
+
+use assize_core::results::Recorded;
+use assize_core::{
+    Accepted, Allocation, Decision, DecisionState, Draw, Interaction, JudgeName, JudgeVersion, Metric, MetricName, Outcome,
+    Reason, Scored, Step, Timestamp, Verdict,
+};
+
+use super::Pipeline;
+use super::allocations::Allocations;
+use super::course::Course;
+use super::panel::Panel;
+use super::seat::Seats;
+
+/// One leased interaction.
+pub struct Case<'a> {
+    pub row: &'a Arc<Accepted>,
+    pub panel: &'a Panel,
+    pub subject: &'a Interaction,
+    /// How often it went back to the queue already.
+    pub retries: u32,
+    pub draw: Draw,
+    recorded: &'a Recorded,
+    allocations: &'a Allocations,
+}
+
+impl<'a> Case<'a> {
+    /// The ways of all metrics that were drawn and have no outcome yet, as far as they go without asking anybody.
+    pub fn courses(&self) -> Vec<Course<'a>> {
+        let mut courses = Vec::new();
+        for decision in open_decisions(self.row, self.recorded) {
+            let Some((metric, seats)) = seated(self.panel, decision) else { continue };
+            let mut course = Course::new(self.row, decision, metric, seats);
+            course.advance(self);
+            courses.push(course);
+        }
+        courses
+    }
+
+    /// The verdict that is on record, so that it is not paid again.
+    pub fn verdict(&self, metric: &MetricName, version: &JudgeVersion) -> Option<&Verdict> {
+        let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
+        of_metric.map(|(_, verdict)| verdict).find(|verdict| &verdict.version == version)
+    }
+
+    /// The draw for a tier that is on record.
+    pub fn step(&self, decision: &Decision, tier: usize) -> Option<&Step> {
+        self.steps(decision).find(|step| usize::from(step.tier) == tier)
+    }
+
+    /// Whether a draw for a later tier is on record.
+    pub fn has_step_beyond(&self, decision: &Decision, tier: usize) -> bool {
+        self.steps(decision).any(|step| usize::from(step.tier) > tier)
+    }
+
+    fn steps(&self, decision: &Decision) -> impl Iterator<Item = &Step> {
+        self.recorded.steps.iter().filter(|(metric, _)| *metric == decision.metric).map(|(_, step)| step)
+    }
+
+    /// What was learned about doubt, given what `predictor` said.
+    pub fn allocation(&self, metric: &Metric, predictor: &JudgeName) -> Option<Allocation> {
+        self.allocations.get(&self.row.project, metric, predictor)
+    }
+}
+
+/// The case of `row`, and the outcomes of the metrics for which there is nothing left to do but to say why.
+pub fn open<'a>(
+    pipeline: &'a Pipeline,
+    row: &'a Arc<Accepted>,
+    panel: Option<&'a Panel>,
+    subject: Option<&'a Interaction>,
+    retries: u32,
+    recorded: &'a Recorded,
+) -> (Vec<Scored>, Option<Case<'a>>) {
+    let now = pipeline.clock.now();
+    let all = || open_decisions(row, recorded);
+    if now.since(row.accepted_at) > pipeline.limits.age_max {
+        let reason = Reason::new("too_old", "it waited longer than score.max_age_hours");
+        return (all().map(|decision| given_up(row, decision, recorded, Outcome::Expired, &reason, now)).collect(), None);
+    }
+    let failed = |decision, reason: &Reason| given_up(row, decision, recorded, Outcome::JudgeFailed, reason, now);
+    let Some(panel) = panel else {
+        return (all().map(|decision| failed(decision, &judge_gone())).collect(), None);
+    };
+    let Some(subject) = subject else {
+        let reason = Reason::new("payload_unreadable", "its stored text cannot be read");
+        return (all().map(|decision| failed(decision, &reason)).collect(), None);
+    };
+    let gone = all().filter(|decision| seated(panel, decision).is_none());
+    let gone = gone.map(|decision| failed(decision, &judge_gone())).collect();
+    let draw = pipeline.draw_key.draw(row.key);
+    (gone, Some(Case { row, panel, subject, retries, draw, recorded, allocations: &pipeline.allocations }))
+}
+
+/// The decisions that were drawn and have no outcome yet.
+fn open_decisions<'a>(row: &'a Accepted, recorded: &'a Recorded) -> impl Iterator<Item = &'a Decision> {
+    let drawn = row.decisions.iter().filter(|decision| decision.state == DecisionState::Drawn);
+    drawn.filter(|decision| !recorded.closed.contains(&decision.metric))
+}
+
+/// The metric and its seats, if its reference judge is still the one that was configured at accept.
+fn seated<'a>(panel: &'a Panel, decision: &Decision) -> Option<(&'a Metric, &'a Seats)> {
+    let at = panel.policy.metrics.iter().position(|metric| metric.name == decision.metric)?;
+    let metric = panel.policy.metrics.get(at)?;
+    if metric.reference()?.version == decision.reference { Some((metric, panel.seats.get(at)?)) } else { None }
+}
+
+fn given_up(
+    row: &Arc<Accepted>,
+    decision: &Decision,
+    recorded: &Recorded,
+    outcome: Outcome,
+    reason: &Reason,
+    at: Timestamp,
+) -> Scored {
+    let mut steps = recorded.steps.iter().filter(|(metric, _)| *metric == decision.metric).map(|(_, step)| step);
+    Scored {
+        row: Arc::clone(row),
+        metric: decision.metric.clone(),
+        outcome: Some(outcome),
+        reason: Some(reason.clone()),
+        verdicts: Vec::new(),
+        probability: steps.next_back().map_or(decision.probability, |step| step.probability),
+        steps: Vec::new(),
+        calls: Vec::new(),
+        at,
+    }
+}
+
+fn judge_gone() -> Reason {
+    let message = "the judge of the policy that it was accepted under cannot be opened any more: its provider or key is gone";
+    Reason::new("judge_gone", message)
+}

@@ -1,0 +1,204 @@
+//! The way of one metric of one interaction through its called tiers: what is asked next, what was drawn, how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assize_core::judge::{CallFailure, CallFailureKind};
+use assize_core::{Accepted, Decision, JudgeName, Metric, Outcome, Reason, Scored, Step, Timestamp, Verdict, inclusion};
+
+use super::call::Called;
+use super::case::Case;
+use super::gate::RETRY_AFTER_MAX;
+use super::score::Limits;
+use super::seat::{CalledSeat, Seats};
+
+/// A metric on its way. What is new since the last record waits in it to be recorded.
+pub struct Course<'a> {
+    pub decision: &'a Decision,
+    pub metric: &'a Metric,
+    pub seats: &'a Seats,
+    row: &'a Arc<Accepted>,
+    /// The place of the next tier among the called ones.
+    next: usize,
+    /// The cumulative probability of the last draw.
+    probability: f64,
+    /// What the tiers so far said, in cascade order.
+    scores: Vec<f64>,
+    /// Who said the last of it.
+    predictor: Option<JudgeName>,
+    outcome: Option<Outcome>,
+    reason: Option<Reason>,
+    verdicts: Vec<Verdict>,
+    steps: Vec<Step>,
+    calls: Vec<assize_core::CallRecord>,
+    /// How long to wait before another try, where the way is not at its end.
+    try_again: Option<Duration>,
+    /// Whether a call was made in this delivery.
+    pub called: bool,
+    changed: bool,
+}
+
+impl<'a> Course<'a> {
+    /// The way from its beginning; [`Self::advance`] takes up what is on record.
+    pub fn new(row: &'a Arc<Accepted>, decision: &'a Decision, metric: &'a Metric, seats: &'a Seats) -> Self {
+        Self {
+            decision,
+            metric,
+            seats,
+            row,
+            next: 0,
+            probability: decision.probability,
+            scores: decision.scores.iter().map(|tier| tier.score).collect(),
+            predictor: decision.scores.last().map(|tier| tier.judge.clone()),
+            outcome: None,
+            reason: None,
+            verdicts: Vec::new(),
+            steps: Vec::new(),
+            calls: Vec::new(),
+            try_again: None,
+            called: false,
+            changed: false,
+        }
+    }
+
+    /// The judge to ask next; `None` at the end, or while it waits for another try.
+    pub fn seat(&self) -> Option<&'a CalledSeat> {
+        if self.outcome.is_some() || self.try_again.is_some() { None } else { self.seats.called.get(self.next) }
+    }
+
+    /// How long to wait before another try; `None` where the way is at its end.
+    pub fn try_again(&self) -> Option<Duration> {
+        self.try_again
+    }
+
+    /// Why no verdict could be had, where that is the end.
+    pub fn failure(&self) -> Option<&Reason> {
+        self.reason.as_ref().filter(|_| self.outcome == Some(Outcome::JudgeFailed))
+    }
+
+    /// Whether the next tier is the reference judge's.
+    pub fn is_at_reference(&self) -> bool {
+        self.next + 1 == self.seats.called.len()
+    }
+
+    /// Goes on as far as nobody has to be asked: draws between tiers, and takes verdicts and draws that are on record as they are.
+    pub fn advance(&mut self, case: &Case<'_>) {
+        while let Some(seat) = self.seat() {
+            let tier = self.seats.inline.len() + self.next;
+            if self.next > 0 && self.probability_is_of_earlier(tier) {
+                let step = case.step(self.decision, tier).cloned().unwrap_or_else(|| self.draw(case, tier, seat));
+                self.probability = step.probability;
+                let drawn = step.drawn;
+                self.steps.push(step);
+                self.changed = true;
+                if !drawn {
+                    let by = self.predictor.as_ref().map_or("a cheaper judge", |judge| judge.as_str());
+                    let message = format!("{by} scored it; the draw left out {}", seat.name);
+                    return self.close(Outcome::NotSampled, Some(Reason::new("later_draw", message)));
+                }
+            }
+            if let Some(verdict) = case.verdict(&self.decision.metric, &seat.version) {
+                self.take(verdict.clone());
+            } else if case.has_step_beyond(self.decision, tier) {
+                // It was passed over before; the draws since are final.
+                self.next += 1;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn probability_is_of_earlier(&self, tier: usize) -> bool {
+        self.steps.last().is_none_or(|step| usize::from(step.tier) < tier)
+    }
+
+    fn draw(&self, case: &Case<'_>, tier: usize, seat: &CalledSeat) -> Step {
+        let allocation = self.predictor.as_ref().and_then(|judge| case.allocation(self.metric, judge));
+        let policy = &case.panel.policy.sampling;
+        let conditional = inclusion(policy, &case.row.features, &self.scores, self.metric, tier, allocation.as_ref());
+        let probability = self.probability * conditional;
+        Step {
+            tier: u16::try_from(tier).unwrap_or(u16::MAX),
+            judge: seat.name.clone(),
+            conditional,
+            probability,
+            drawn: case.draw.falls_below(probability),
+            predictor: self.predictor.clone().zip(self.scores.last().copied()),
+        }
+    }
+
+    /// What the judge of [`Self::seat`] said, and what it took.
+    pub fn answered(&mut self, called: Called, limits: &Limits, retries: u32) {
+        let only_waited = called.calls.is_empty();
+        self.called |= !only_waited;
+        self.changed |= !only_waited;
+        self.calls.extend(called.calls);
+        match called.result {
+            Ok(verdict) => self.take(verdict),
+            // Waiting for a pause or a slot is no try: it goes on until the item is too old.
+            Err(failure) if failure.kind.is_retryable() && (only_waited || retries + 1 < limits.deliveries_max) => {
+                let wait = limits.requeue(retries);
+                self.try_again = Some(failure.retry_after.map_or(wait, |asked| asked.min(RETRY_AFTER_MAX).max(wait)));
+            }
+            Err(failure) if self.is_at_reference() => self.close(Outcome::JudgeFailed, Some(reason_of(&failure))),
+            // A cheaper tier that cannot be had is passed over.
+            Err(_) => self.next += 1,
+        }
+    }
+
+    /// Takes a verdict of the judge of [`Self::seat`].
+    pub fn take(&mut self, verdict: Verdict) {
+        self.scores.push(verdict.score);
+        self.predictor = Some(verdict.judge.clone());
+        let outcome = if verdict.reused.is_some() { Outcome::Reused } else { Outcome::Judged };
+        self.verdicts.push(verdict);
+        self.next += 1;
+        self.changed = true;
+        if self.next == self.seats.called.len() {
+            self.close(outcome, None);
+        }
+    }
+
+    /// What the fallback judge said where the reference judge could not be had: on record, and in no rate.
+    pub fn fell_back(&mut self, called: Called) {
+        self.calls.extend(called.calls);
+        if let Ok(verdict) = called.result {
+            let why = self.reason.take().map(|reason| reason.message).unwrap_or_default();
+            let message = format!("{why}; {} judged it instead, which no rate counts", verdict.judge);
+            self.reason = Some(Reason::new("fallback", message));
+            self.verdicts.push(verdict);
+        }
+    }
+
+    /// Ends the way.
+    pub fn close(&mut self, outcome: Outcome, reason: Option<Reason>) {
+        (self.outcome, self.reason, self.changed) = (Some(outcome), reason, true);
+    }
+
+    /// What is new since it was last asked for; `None` if nothing is.
+    pub fn news(&mut self, at: Timestamp) -> Option<Scored> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        Some(Scored {
+            row: Arc::clone(self.row),
+            metric: self.decision.metric.clone(),
+            outcome: self.outcome,
+            reason: self.reason.clone().filter(|_| self.outcome.is_some()),
+            verdicts: std::mem::take(&mut self.verdicts),
+            steps: self.steps.clone(),
+            probability: self.probability,
+            calls: std::mem::take(&mut self.calls),
+            at,
+        })
+    }
+}
+
+fn reason_of(failure: &CallFailure) -> Reason {
+    let code = match failure.kind {
+        // A judge that declines is an answer of a kind, and not the wire's word for a refusing assistant.
+        CallFailureKind::Refused => "judge_refused",
+        kind => kind.code(),
+    };
+    Reason::new(code, failure.message.clone())
+}
