@@ -160,7 +160,7 @@ async fn attacked(
             Err(_) => ("no verdict", &mut count.silenced),
         };
         *counter += 1;
-        writeln!(out, "  {:<34} {:<10} {}", attack.name, effect, shown(&score))?;
+        writeln!(out, "  {:<34} {:<10} {:<60} {}", attack.name, effect, attack.what, shown(&score))?;
         out.flush()?;
     }
     Ok(count)

@@ -147,7 +147,8 @@ impl Drop for FakeDecisions {
 }
 
 async fn openai(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned));
+    let key =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned));
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let questions = body["questions"].as_array().map_or(&[][..], Vec::as_slice);
     let questions = questions.iter().map(|question| (text(&question["name"]), text(&question["instructions"]))).collect();
