@@ -80,6 +80,7 @@ pub struct Running {
 /// What is still in hand when the process stops gets this long.
 const GRACE: Duration = Duration::from_secs(40);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const LEARN_EVERY: Duration = Duration::from_secs(300);
 
 /// Opens the stores and starts the roles. The listeners are bound before this returns.
 pub async fn start(start: Start) -> Result<Running, String> {
@@ -211,6 +212,8 @@ impl Running {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));
             self.tasks.spawn(async move { waiting.run(&pipeline, &stop).await });
         }
+        let (server, stop) = (Arc::clone(&self.server), self.stop.clone());
+        self.tasks.spawn(async move { learn(&server, &stop).await });
         let days = self.server.settings.store.duplicate_days;
         let horizon = Duration::from_secs(u64::from(days) * 86_400);
         let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
@@ -254,6 +257,22 @@ impl Running {
         if tokio::time::timeout(GRACE, finished).await.is_err() {
             tracing::warn!("some items were still being judged; they are judged again after the next start");
             self.tasks.abort_all();
+        }
+    }
+}
+
+/// Learns where doubt lies, now and every few minutes.
+async fn learn(server: &Server, stop: &CancellationToken) {
+    let pipeline = &server.pipeline;
+    loop {
+        let projects = server.access.projects();
+        let learned = pipeline.allocations.learn(server.results.as_ref(), &projects, pipeline.clock.now()).await;
+        if let Err(error) = learned {
+            pipeline.counters.fault("learn");
+            tracing::error!(%error, "what is in doubt could not be learned; the allocation stays as it was");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LEARN_EVERY)).await.is_none() {
+            return;
         }
     }
 }

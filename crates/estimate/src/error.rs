@@ -14,6 +14,45 @@ pub enum EstimateError {
         /// What contradicts what.
         problem: &'static str,
     },
+    /// One of the rows cannot be right.
+    Row {
+        /// Which, counted from 0 in the order given.
+        index: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A setting outside what it may be.
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What it was.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+impl EstimateError {
+    /// `Ok` where `level` lies strictly between 0 and 1.
+    pub(crate) fn level(level: f64) -> Result<(), Self> {
+        if level > 0.0 && level < 1.0 { Ok(()) } else { Err(Self::Level(level)) }
+    }
+
+    /// `Ok` where `value` lies strictly between 0 and 1.
+    pub(crate) fn share(name: &'static str, value: f64) -> Result<(), Self> {
+        let allowed = "a number above 0 and below 1";
+        if value > 0.0 && value < 1.0 { Ok(()) } else { Err(Self::Setting { name, value, allowed }) }
+    }
+
+    /// `Ok` where `probability` is one that something can have been drawn with.
+    pub(crate) fn probability(index: usize, probability: f64) -> Result<(), Self> {
+        // Sums of the square of its reciprocal have to stay within what a bucket believes.
+        if (1e-25..=1.0).contains(&probability) {
+            Ok(())
+        } else {
+            Err(Self::Row { index, problem: "its probability is not above 0 (1e-25) and at most 1" })
+        }
+    }
 }
 
 impl fmt::Display for EstimateError {
@@ -25,6 +64,8 @@ impl fmt::Display for EstimateError {
             Self::Sums { hour, problem } => {
                 write!(f, "the sums of hour {hour} contradict each other: {problem}; rebuild its rollup")
             }
+            Self::Row { index, problem } => write!(f, "row {index}, counted from 0: {problem}; correct it or leave it out"),
+            Self::Setting { name, value, allowed } => write!(f, "{name} = {value} is out of range: use {allowed}"),
         }
     }
 }

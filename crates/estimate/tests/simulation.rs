@@ -1,23 +1,12 @@
 //! Whether intervals hold the truth as often as they say, by drawing again and again. Seeded, so that every run is the same.
 #![cfg(test)]
 
+mod random;
+
 use assize_estimate::{Bucket, Estimand, Estimator, Item, Options, estimate};
+use random::Random;
 
 const REPETITIONS: u32 = 2_000;
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    /// Uniform in [0, 1).
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 /// One interaction of the traffic: when, how likely drawn, how likely its judge fails, and the score it has or is to have.
 #[derive(Clone, Copy)]

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod cache_key;
 pub mod chat;
 pub mod check;
 pub mod decisions;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use assize_core::StoreError;
+use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
@@ -51,6 +52,13 @@ impl Opener<dyn Parking> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Opener<dyn VerdictCache> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn VerdictCache>, StoreError> {
+        assize_store::cache::open(&self.url(data), contract::cache::BOUNDS).await
+    }
+}
+
 struct Memory;
 
 #[async_trait]
@@ -61,6 +69,17 @@ impl Opener<dyn Queue> for Memory {
 
     async fn open(&self, _: &str) -> Result<Arc<dyn Queue>, StoreError> {
         assize_store::queue::open("memory:", Offset(0)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn VerdictCache> for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn open(&self, _: &str) -> Result<Arc<dyn VerdictCache>, StoreError> {
+        assize_store::cache::open("memory:", contract::cache::BOUNDS).await
     }
 }
 
@@ -87,4 +106,14 @@ async fn control_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parking_sqlite() {
     contract::parking::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cache_sqlite() {
+    contract::cache::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cache_memory() {
+    contract::cache::run(&Memory).await;
 }

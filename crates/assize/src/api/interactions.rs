@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assize_core::results::{InteractionRecord, MetricRecord};
-use assize_core::{DecisionState, Interaction, ProjectName};
+use assize_core::{DecisionState, Interaction, ProjectName, Step};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -144,8 +144,11 @@ pub struct MetricView {
     /// Why it was not judged, where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<ErrorDetail>,
-    /// The probability with which it was to be judged.
+    /// The probability with which the first judge that is called was to see it.
     pub probability: f64,
+    /// The draws for the judges after it, in the order of the cascade.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draws: Vec<DrawView>,
     /// The reference judge's score; null where there is none.
     pub score: Option<f64>,
     /// The reference judge's version as configured when it was accepted.
@@ -156,6 +159,36 @@ pub struct MetricView {
     pub verdicts: Vec<VerdictBody>,
     /// Calls made for it, failed ones included.
     pub calls: Vec<CallView>,
+}
+
+/// The draw that decided whether a judge sees what the one before it saw.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrawView {
+    pub judge: String,
+    /// The probability of seeing what the judge before saw.
+    pub conditional: f64,
+    /// The probability over all draws so far.
+    pub probability: f64,
+    pub drawn: bool,
+    /// The judge whose score the probability may depend on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictor_score: Option<f64>,
+}
+
+impl From<Step> for DrawView {
+    fn from(step: Step) -> Self {
+        let (predictor, predictor_score) = step.predictor.map(|(judge, score)| (judge.to_string(), score)).unzip();
+        Self {
+            judge: step.judge.to_string(),
+            conditional: step.conditional,
+            probability: step.probability,
+            drawn: step.drawn,
+            predictor,
+            predictor_score,
+        }
+    }
 }
 
 /// A free judge's score.
@@ -177,6 +210,8 @@ pub struct CallView {
     pub model: String,
     /// `null` for an answered call, else what went wrong.
     pub error: Option<String>,
+    /// How many questions the call carried; tokens and cost are this metric's part.
+    pub questions: u16,
     pub latency_ms: u64,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
@@ -214,6 +249,7 @@ fn awaiting(server: &Server, project: &ProjectName, id: &str) -> Option<Interact
         outcome: "pending".to_owned(),
         why: Some(why()),
         probability: 0.0,
+        draws: Vec::new(),
         score: None,
         judge_version: metric.reference().map_or_else(String::new, |tier| tier.version.to_string()),
         free_scores: Vec::new(),
@@ -302,6 +338,7 @@ impl From<MetricRecord> for MetricView {
             outcome: record.outcome.map_or("pending", |outcome| outcome.as_str()).to_owned(),
             why: record.reason.map(|reason| ErrorDetail { code: reason.code.into_owned(), message: reason.message }),
             probability: decision.probability,
+            draws: record.steps.into_iter().map(DrawView::from).collect(),
             score: called.or(free),
             judge_version: decision.reference.to_string(),
             free_scores: decision
@@ -324,6 +361,7 @@ impl From<assize_core::CallRecord> for CallView {
             provider: call.provider.to_string(),
             model: call.model,
             error: call.error,
+            questions: call.part.of,
             latency_ms: call.latency_ms,
             input_tokens: call.usage.map(|usage| usage.input),
             output_tokens: call.usage.map(|usage| usage.output),

@@ -35,6 +35,12 @@ pub struct VerdictBody {
     pub latency_ms: u64,
     /// Made by the simulated provider of the demonstration: no judgement of a model.
     pub simulated: bool,
+    /// `exact` or `similar`, where a verdict on another interaction was used again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused: Option<String>,
+    /// What the call cost that was saved, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved_usd: Option<f64>,
 }
 
 impl From<Verdict> for VerdictBody {
@@ -53,6 +59,8 @@ impl From<Verdict> for VerdictBody {
             cost_usd: verdict.cost.map(NanoUsd::to_usd),
             latency_ms: verdict.latency_ms,
             simulated: verdict.simulated,
+            reused: verdict.reused.map(|reused| reused.kind.as_str().to_owned()),
+            saved_usd: verdict.reused.and_then(|reused| reused.saved).map(NanoUsd::to_usd),
         }
     }
 }

@@ -49,6 +49,11 @@ fn tell(answer: &Value) -> String {
             let simulated = if verdict["simulated"] == true { " (simulated)" } else { "" };
             lines.push(format!("  {}{simulated} says {}: {}", text(verdict, "judge"), verdict["score"], text(verdict, "reason")));
         }
+        for draw in metric["draws"].as_array().into_iter().flatten() {
+            let drawn = if draw["drawn"] == true { "drawn" } else { "left out" };
+            let chance = draw["conditional"].as_f64().unwrap_or_default() * 100.0;
+            lines.push(format!("  {drawn} for {}, at a chance of {chance} %", text(draw, "judge")));
+        }
         for call in metric["calls"].as_array().into_iter().flatten().filter(|call| !call["error"].is_null()) {
             lines.push(format!("  a call to {} at {} failed: {}", text(call, "provider"), text(call, "at"), text(call, "error")));
         }
@@ -62,6 +67,8 @@ fn story(metric: &Value) -> String {
     match metric["outcome"].as_str().unwrap_or_default() {
         "judged" => format!("judged, score {} (it had a chance of {} %)", metric["score"], probability * 100.0),
         "not_sampled" if probability == 0.0 => "not judged: the policy judges nothing of its kind".to_owned(),
+        "reused" => format!("judged, score {}: an earlier verdict on the same was used again", metric["score"]),
+        "not_sampled" if let Some(why) = why => format!("not judged by the reference judge: {why}"),
         "not_sampled" => format!("not judged: the draw left it out; it had a chance of {} %", probability * 100.0),
         "pending" => "drawn, and waiting for its judge".to_owned(),
         outcome => format!("not judged ({}){}", outcome.replace('_', " "), why.map_or(String::new(), |why| format!(": {why}"))),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assize_core::results::{InteractionRecord, MetricRecord};
 use assize_core::{
-    Accepted, CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, TokenUsage, Verdict,
+    Accepted, CallRecord, CallStatus, DecisionState, Dimension, Interaction, Message, Outcome, Role, Step, TokenUsage, Verdict,
 };
 use maud::{Markup, html};
 
@@ -270,6 +270,7 @@ fn metric_panel(metric: &MetricRecord) -> Markup {
             @for verdict in metric.verdicts.iter().rev() { (verdict_block(verdict, metric.verdicts.len() > 1)) }
             (free_scores(metric))
             (drawn(metric))
+            (later_draws(&metric.steps))
             (calls(&metric.calls))
         }
     }
@@ -277,7 +278,7 @@ fn metric_panel(metric: &MetricRecord) -> Markup {
 
 fn why(metric: &MetricRecord) -> Markup {
     html! {
-        @if metric.outcome != Some(Outcome::Judged) {
+        @if !matches!(metric.outcome, Some(Outcome::Judged | Outcome::Reused)) {
             p.why {
                 (explanation(metric.outcome))
                 @if let Some(reason) = &metric.reason { " " (isolated(&reason.message)) " " code { (isolated(&reason.code)) } }
@@ -303,6 +304,9 @@ fn verdict_block(verdict: &Verdict, with_score: bool) -> Markup {
                 @if let Some(confidence) = verdict.confidence { div { dt { "Confidence" } dd { (format::score(confidence)) } } }
                 div { dt { "Version" } dd { code { (isolated(verdict.version.as_str())) } } }
                 div { dt { "Cost" } dd { (money_or_unknown(verdict.cost)) } }
+                @if let Some(reused) = verdict.reused {
+                    div { dt { "Used again" } dd { (reused.kind.as_str()) " match, saved " (money_or_unknown(reused.saved)) } }
+                }
                 div { dt { "Latency" } dd { (format::duration(Duration::from_millis(verdict.latency_ms))) } }
                 @if let Some(usage) = &verdict.usage { div { dt { "Tokens" } dd { (tokens(usage)) } } }
             }
@@ -348,6 +352,22 @@ fn drawn(metric: &MetricRecord) -> Markup {
                 "Drawn with probability " strong { (probability(p)) } ": a verdict on it speaks for " (weight(p)) " interactions."
             }
             " " span.muted { "Reference judge, version " code { (isolated(metric.decision.reference.as_str())) } "." }
+        }
+    }
+}
+
+/// Whether the judges after the first that was called saw it, and how likely that was.
+fn later_draws(steps: &[Step]) -> Markup {
+    html! {
+        @for step in steps {
+            p.drawn {
+                @if step.drawn { "Then drawn for " } @else { "Then left out for " } (step.judge)
+                ", with probability " strong { (probability(step.conditional)) }
+                @if let Some((judge, score)) = &step.predictor { ", after " (judge) " said " (format::score(*score)) }
+                "; " strong { (probability(step.probability)) } " in all"
+                @if step.drawn { ": a verdict on it speaks for " (weight(step.probability)) " interactions" }
+                "."
+            }
         }
     }
 }

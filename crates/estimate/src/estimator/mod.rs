@@ -2,9 +2,11 @@
 
 mod hajek;
 mod horvitz_thompson;
+mod ppi;
 
 pub use hajek::hajek;
 pub use horvitz_thompson::horvitz_thompson;
+pub use ppi::ppi;
 
 use crate::Estimand;
 use crate::nonresponse::Adjusted;

@@ -1,5 +1,6 @@
 //! What every backend of a port must do: one suite a port, run against each backend by its own tests.
 
+pub mod cache;
 pub mod control;
 mod listing;
 pub mod parking;
