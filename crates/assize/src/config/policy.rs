@@ -137,6 +137,7 @@ pub(super) fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
         JudgeKind::Rules(_) => None,
         JudgeKind::Chat(chat) => Some(&chat.provider),
+        JudgeKind::Decisions(decisions) => Some(&decisions.provider),
     }
 }
 
@@ -191,6 +192,7 @@ fn own_question(judge: &JudgeSpec) -> Option<String> {
     match &judge.kind {
         JudgeKind::Rules(_) => None,
         JudgeKind::Chat(chat) => chat.question.clone(),
+        JudgeKind::Decisions(decisions) => decisions.question.clone(),
     }
 }
 

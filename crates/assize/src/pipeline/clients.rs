@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assize_judge::providers::{self, Provider};
+use assize_judge::providers::{self, Decider, Provider};
 use assize_judge::spec::ProviderSpec;
 
 use super::gate::Gate;
@@ -18,6 +18,8 @@ pub struct Providers {
 struct OpenProvider {
     spec: ProviderSpec,
     client: Arc<dyn Provider>,
+    /// The same provider's decision models, once a judge asks for them.
+    decider: Option<Arc<dyn Decider>>,
     gate: Arc<Gate>,
 }
 
@@ -32,7 +34,22 @@ impl Providers {
         let client = providers::open(spec, key)
             .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
         let gate = Arc::new(Gate::new(spec.concurrency, spec.attempts));
-        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), gate: Arc::clone(&gate) });
+        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), decider: None, gate: Arc::clone(&gate) });
         Ok((client, gate))
+    }
+    /// The client for decision models of the provider that `spec` describes, behind the same gate as its chat models.
+    pub fn decider(&self, spec: &ProviderSpec) -> Result<(Arc<dyn Decider>, Arc<Gate>), ConfigError> {
+        let (_, gate) = self.get(spec)?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open.iter_mut().find(|known| &known.spec == spec);
+        if let Some(decider) = known.as_ref().and_then(|known| known.decider.clone()) {
+            return Ok((decider, gate));
+        }
+        let decider = providers::open_decider(spec, provider_key(spec)?)
+            .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
+        if let Some(known) = known {
+            known.decider = Some(Arc::clone(&decider));
+        }
+        Ok((decider, gate))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, metrics, rules};
+use assize_judge::{ChatJudge, DecisionsJudge, metrics, rules};
 
 use super::clients::Providers;
 use super::gate::Gate;
@@ -57,6 +57,15 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (client, gate) = providers.get(provider)?;
             let (asking, questions) = questions(judge, spec);
             let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking })
+        }
+        JudgeKind::Decisions(decisions) => {
+            let provider = provider(spec, &decisions.provider)
+                .ok_or_else(|| wrong(format!("provider {} is not configured", decisions.provider)))?;
+            let (decider, gate) = providers.decider(provider)?;
+            let (asking, questions) = questions(judge, spec);
+            let judge =
+                DecisionsJudge::open(&judge.name, decisions, &questions, decider).map_err(|error| wrong(error.to_string()))?;
             Ok(Opened::Called { judge: Arc::new(judge), gate, asking })
         }
     }

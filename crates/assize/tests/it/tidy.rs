@@ -196,6 +196,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[[provider]]\n", name),
         ("[[judge]]\nkind = \"rules\"\n", name),
         ("[[judge]]\nkind = \"chat\"\n", name),
+        ("[[judge]]\nkind = \"decisions\"\n", name),
         ("[[metric]]\n", name),
         ("[[judge]]\nkind = \"chat\"\nprovider = \"p\"\nmodel = \"m\"\nprice = \"free\"\n", name),
     ];
