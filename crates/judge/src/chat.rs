@@ -70,7 +70,7 @@ impl ChatJudge {
         let frame = if spec.packed {
             Frame::Packed(PackedPrompt::open(questions)?)
         } else {
-            let open = |question| Prompt::open(question, spec.instructions.as_deref(), spec.score_from);
+            let open = |question| Prompt::open_for(question, spec.instructions.as_deref(), spec.score_from);
             let prompts = questions.iter().map(open).collect::<Result<_, _>>()?;
             Frame::Single { prompts, schema: raw(schema(spec).to_owned())? }
         };

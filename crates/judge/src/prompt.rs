@@ -85,7 +85,15 @@ impl Prompt {
     ///
     /// # Errors
     /// Where the template does not compile, names a variable that does not exist, runs too long, or renders to nothing or too much.
-    pub fn open(question: &Question, instructions: Option<&str>, score_from: ScoreFrom) -> Result<Self, SpecError> {
+    pub fn open(question: &Question, instructions: Option<&str>) -> Result<Self, SpecError> {
+        Self::open_for(question, instructions, ScoreFrom::Text)
+    }
+
+    /// The same for a score that is read from elsewhere than a written number.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(question: &Question, instructions: Option<&str>, score_from: ScoreFrom) -> Result<Self, SpecError> {
         let (scale, format) = match score_from {
             ScoreFrom::Text => (SCALE, FORMAT),
             ScoreFrom::Logprobs => (SCALE_YES_NO, FORMAT_YES_NO),

@@ -228,7 +228,8 @@ async fn a_score_is_refused_rather_than_made_up() {
         Reply::Raw { status: 200, headers: vec![], body: body.to_string().into_bytes() }
     };
     use CallFailureKind::{InvalidAnswer, Rejected};
-    let cases: Vec<(Reply, Result<f64, (CallFailureKind, &str)>)> = vec![
+    type Wanted = Result<f64, (CallFailureKind, &'static str)>;
+    let cases: [(Reply, Wanted); 12] = [
         (sure.clone(), Ok(0.0)),
         (answered(("no", &[("no", 0.4), ("yes", 0.3), ("perhaps", 0.3)])), Err((InvalidAnswer, "0.700 of the probability"))),
         (without("/choices/0/logprobs", Value::Null), Err((Rejected, "use score_from = \"text\""))),

@@ -17,7 +17,7 @@ fn interaction(input: &str, output: &str) -> Interaction {
 }
 
 fn item(interaction: &Interaction) -> String {
-    Prompt::open(&question(), None, ScoreFrom::Text).unwrap().item(interaction)
+    Prompt::open(&question(), None).unwrap().item(interaction)
 }
 
 /// The code that the first line announces.
@@ -27,11 +27,11 @@ fn code_of(item: &str) -> &str {
 
 #[test]
 fn the_constant_part_holds_question_rubric_and_format_and_no_item() {
-    let system = Prompt::open(&question(), None, ScoreFrom::Text).unwrap().system().to_owned();
+    let system = Prompt::open(&question(), None).unwrap().system().to_owned();
     assert!(system.contains("Question: Is it rude?\n\nHow to decide:\nSlurs count.\n\n"), "{system}");
     assert!(system.ends_with("in one sentence of at most 40 words\"}"), "{system}");
     let bare = Question { rubric: String::new(), ..question() };
-    assert!(!Prompt::open(&bare, None, ScoreFrom::Text).unwrap().system().contains("How to decide"));
+    assert!(!Prompt::open(&bare, None).unwrap().system().contains("How to decide"));
 }
 
 /// Verdicts of two wordings are never pooled: who changes a word changes [`FRAME`] too, and then this digest.
@@ -43,12 +43,12 @@ fn the_wording_changes_only_with_the_frame() {
 
 #[test]
 fn a_word_is_asked_for_where_probabilities_are_wanted() {
-    let prompt = Prompt::open(&question(), None, ScoreFrom::Logprobs).unwrap();
+    let prompt = Prompt::open_for(&question(), None, ScoreFrom::Logprobs).unwrap();
     assert!(prompt.system().contains("Slurs count.\n\nDecide between yes and no."), "{}", prompt.system());
     assert!(
         prompt.system().ends_with("{\"answer\": \"yes\" or \"no\", \"reason\": \"why, in one sentence of at most 40 words\"}")
     );
-    let text = Prompt::open(&question(), None, ScoreFrom::Text).unwrap();
+    let text = Prompt::open(&question(), None).unwrap();
     assert_eq!(text.item(&interaction("q", "a")), prompt.item(&interaction("q", "a")));
     let wording = [INSTRUCTIONS, RUBRIC, SCALE_YES_NO, FORMAT_YES_NO].map(str::as_bytes);
     assert_eq!((FRAME_YES_NO, assize_core::JudgeVersion::of(&wording).as_str()), ("prompt/1/yes-no", "957b7d9913ab54a4"));
@@ -97,9 +97,9 @@ fn context_is_left_out_where_it_does_not_bear_on_the_question() {
     let mut with = interaction("q", "a");
     with.context = vec!["a long document".into()];
     let without = Question { without_context: true, ..question() };
-    assert!(!Prompt::open(&without, None, ScoreFrom::Text).unwrap().item(&with).contains("a long document"));
+    assert!(!Prompt::open(&without, None).unwrap().item(&with).contains("a long document"));
     let needs = Question { needs: Needs { context: true, reference: false }, ..question() };
-    assert!(Prompt::open(&needs, None, ScoreFrom::Text).unwrap().item(&with).contains("a long document"));
+    assert!(Prompt::open(&needs, None).unwrap().item(&with).contains("a long document"));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn every_text_is_searched_for_the_code() {
 #[test]
 fn instructions_of_ones_own_replace_ours_but_not_the_format() {
     let own = "{% if rubric %}Rule: {{ rubric }} {% endif %}Ask: {{ question }}";
-    let prompt = Prompt::open(&question(), Some(own), ScoreFrom::Text).unwrap();
+    let prompt = Prompt::open(&question(), Some(own)).unwrap();
     assert!(prompt.system().starts_with("Rule: Slurs count. Ask: Is it rude?\n\nThe next message holds the item"));
 }
 
@@ -151,7 +151,7 @@ fn a_template_that_fails_does_so_when_the_judge_is_opened() {
         ("{% for a in range(4000) %}{{ question }} {{ question }}{% endfor %}", "at the most"),
         ("{% if false %}x{% endif %}", "nothing"),
     ] {
-        let error = Prompt::open(&question(), Some(template), ScoreFrom::Text).unwrap_err();
+        let error = Prompt::open(&question(), Some(template)).unwrap_err();
         assert_eq!(error.key, "instructions");
         assert!(error.message.contains(why), "{template}: {error}");
     }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
-use super::{Completion, Provider, Request, cache_key};
+use super::{Completion, Provider, Request, prompt_cache_key};
 use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
@@ -77,7 +77,7 @@ impl OpenAi {
     pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Self, SpecError> {
         let manner = Manner { key_header: AUTHORIZATION, key_prefix: "Bearer ", headers: &[] };
         let connection = Connection::open(spec, api_key, &manner)?;
-        Ok(Self { sends_cache_key: cache_key::is_sent(spec, &connection.host), connection })
+        Ok(Self { sends_cache_key: prompt_cache_key::is_sent(spec, &connection.host), connection })
     }
 
     /// What is sent for `request`, live or in a batch.

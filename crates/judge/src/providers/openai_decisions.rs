@@ -14,9 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::attempt::Attempt;
-use super::cache_key;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, probability, sum_to_one};
+use super::prompt_cache_key;
 use super::refusal::unwritable;
 use crate::check::SpecError;
 use crate::spec::ProviderSpec;
@@ -63,7 +63,7 @@ impl OpenAiDecisions {
     pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Self, SpecError> {
         let manner = Manner { key_header: AUTHORIZATION, key_prefix: "Bearer ", headers: &[] };
         let connection = Connection::open(spec, api_key, &manner)?;
-        Ok(Self { sends_cache_key: cache_key::is_sent(spec, &connection.host), connection })
+        Ok(Self { sends_cache_key: prompt_cache_key::is_sent(spec, &connection.host), connection })
     }
 
     fn body(&self, request: &DecisionsRequest<'_>) -> Result<Vec<u8>, serde_json::Error> {
