@@ -194,6 +194,7 @@ impl ChatJudge {
 
     /// The probability of yes as the score. The word that was written is as sure as its own probability.
     fn probable(&self, completion: &Completion, met: &Met) -> Result<Read, CallFailure> {
+        let word = word::parse(&completion.text).map_err(|why| self.invalid(met, why))?;
         let Some(tokens) = &completion.logprobs else {
             // As the next answer will be like this one, trying again would only cost more.
             let message = format!(
@@ -202,7 +203,6 @@ impl ChatJudge {
             );
             return Err(met.failure(CallFailureKind::Rejected, message));
         };
-        let word = word::parse(&completion.text).map_err(|why| self.invalid(met, why))?;
         let score = logprobs::probability_of_yes(&completion.text, word.at, tokens).map_err(|why| self.invalid(met, why))?;
         Ok(Read { score, confidence: Some(score.max(1.0 - score)), reason: word.reason })
     }

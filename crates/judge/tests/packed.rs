@@ -286,6 +286,29 @@ async fn the_prompt_cache_key_is_of_the_judge_and_sent_where_it_is_known() {
 }
 
 #[tokio::test]
+async fn a_call_in_a_batch_is_the_live_one_and_is_read_alike_at_its_own_price() {
+    let fake = FakeProvider::start(Behaviour::always(packed(&[("q1", 1.0), ("q3", 0.3)])).usage(1000, 100)).await.unwrap();
+    let spec = provider("openai", Some(&fake.base_url()));
+    let judge = open(&spec, json!({"packed": true}), &questions()).unwrap();
+    let interaction = item("No.");
+    let live: Vec<Verdict> = judge.attempt(&interaction, &[2, 0]).await.into_iter().map(Result::unwrap).collect();
+
+    let call = judge.call(&interaction, &[2, 0]).unwrap();
+    let line = providers::open_batches(&spec, None).unwrap().unwrap().body(&call.request()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&line).unwrap(), fake.last_request().unwrap().body);
+    let answered = providers::open(&spec, None).unwrap().complete(&call.request()).await;
+    let price = judge.price().unwrap();
+    let half = assize_core::Price { input: NanoUsd(price.input.0 / 2), output: NanoUsd(price.output.0 / 2), ..price };
+    for (late, live) in judge.read(&[2, 0], answered, Some(half)).into_iter().map(Result::unwrap).zip(live) {
+        assert_eq!((late.score, &late.version, late.usage), (live.score, &live.version, live.usage));
+        assert_eq!(late.cost.unwrap().0 * 2, live.cost.unwrap().0);
+    }
+    for asked in [&[][..], &[0, 0], &[3]] {
+        assert_eq!(judge.call(&interaction, asked).err().unwrap().kind, CallFailureKind::Rejected);
+    }
+}
+
+#[tokio::test]
 async fn the_simulation_answers_packed_questions_too() {
     let judge = open(&provider("simulated", None), json!({"packed": true}), &questions()).unwrap();
     let verdicts: Vec<Verdict> =
