@@ -261,6 +261,8 @@ mod tests {
         assert_eq!(provider(json!({})), Ok(()));
         for (change, key) in [
             (json!({"base_url": null}), "base_url"),
+            (json!({"kind": "anthropic", "base_url": null}), "base_url"),
+            (json!({"kind": "gemini", "base_url": null}), "base_url"),
             (json!({"base_url": "localhost:8400"}), "base_url"),
             (json!({"base_url": "ftp://x/v1"}), "base_url"),
             (json!({"base_url": "http://"}), "base_url"),

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cascade;
+mod chaos_provider;
 mod cli;
 mod command;
 mod config;
@@ -14,6 +15,7 @@ mod interactions;
 mod isolation;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
 mod sampling;
 mod server;

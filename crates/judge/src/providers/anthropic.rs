@@ -9,6 +9,8 @@
 //! so one price for cache writes is enough. Formats: <https://platform.claude.com/docs/en/api/messages>,
 //! <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>.
 
+use std::sync::Arc;
+
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
 use async_trait::async_trait;
@@ -23,7 +25,7 @@ use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
 use super::repeatable::code;
-use super::{Completion, Provider, Request};
+use super::{Completion, Headroom, Provider, Request};
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
 
@@ -184,6 +186,10 @@ impl Provider for Anthropic {
 
     fn kind(&self) -> &'static str {
         "anthropic"
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {

@@ -213,3 +213,51 @@ impl Lines {
         (!line.trim_ascii().is_empty()).then_some(Some(line))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::providers::{Anthropic, OpenAi};
+
+    /// What every recorded line says; those that say nothing are counted.
+    fn read_all(protocol: &dyn BatchProtocol, lines: &str) -> Value {
+        let mut outcomes = BTreeMap::new();
+        let mut malformed = 0;
+        for line in lines.lines() {
+            match serde_json::from_str(line).ok().and_then(|line: Value| protocol.read(&line)) {
+                None => malformed += 1,
+                Some((custom_id, Ok(completion))) => {
+                    let Completion { text, cut_short, model, usage, .. } = completion;
+                    let read = json!({"text": text, "cut_short": cut_short, "model": model, "usage": usage});
+                    outcomes.insert(custom_id, read);
+                }
+                Some((custom_id, Err(failure))) => {
+                    let read = json!({"kind": failure.kind.code(), "message": failure.message, "usage": failure.usage});
+                    outcomes.insert(custom_id, read);
+                }
+            }
+        }
+        json!({"outcomes": outcomes, "malformed": malformed})
+    }
+
+    #[test]
+    fn recorded_lines() {
+        let spec = |kind: &str| {
+            serde_json::from_value(json!({"name": "p", "kind": kind, "base_url": "https://vendor.example/v1"})).unwrap()
+        };
+        let openai = OpenAi::open(&spec("openai"), None).unwrap();
+        let anthropic = Anthropic::open(&spec("anthropic"), None).unwrap();
+        let read = json!({
+            "openai": read_all(&openai, include_str!("../../tests/fixtures/batch/openai_lines.jsonl")),
+            "anthropic": read_all(&anthropic, include_str!("../../tests/fixtures/batch/anthropic_lines.jsonl")),
+        });
+        assert!(!read.to_string().contains("Python"), "no line's message may repeat what is judged");
+        insta::with_settings!({snapshot_path => "../../tests/snapshots", prepend_module_to_snapshot => false}, {
+            insta::assert_json_snapshot!("recorded_lines_of_batches", read);
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! The way to a host of models: where it is, who we are there, and what comes back, within limits of time and size.
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, Timestamp};
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::attempt::Attempt;
+use super::headroom::Headroom;
 use super::rate_limits;
 use crate::check::SpecError;
 use crate::spec::ProviderSpec;
@@ -42,6 +44,8 @@ pub(super) struct Connection {
     pub(super) key: Option<SecretString>,
     pub(super) key_variable: Option<String>,
     pub(super) timeout: Duration,
+    /// What its answers to live calls say is left.
+    pub(super) headroom: Arc<Headroom>,
 }
 
 /// What a host answered.
@@ -105,6 +109,7 @@ impl Connection {
             key,
             key_variable: spec.api_key_env.clone(),
             timeout,
+            headroom: Arc::default(),
         })
     }
 
@@ -157,8 +162,13 @@ impl Connection {
     /// Sends the request and reads the head of the answer; of a refusal, how long it asks to wait.
     pub(super) async fn send(&self, request: RequestBuilder, attempt: &mut Attempt<'_>) -> Result<Response, CallFailure> {
         let response = request.send().await.map_err(|error| self.broken(attempt, &error))?;
+        let now = Timestamp::from_system(SystemTime::now());
+        // Calls of the batch APIs, which have nothing judged at hand, have limits of their own.
+        if attempt.judged.is_some() {
+            self.headroom.note(response.headers(), now, Instant::now());
+        }
         if !response.status().is_success() {
-            attempt.wait = rate_limits::wait(response.headers(), Timestamp::from_system(SystemTime::now()));
+            attempt.wait = rate_limits::wait(response.headers(), now);
         }
         Ok(response)
     }

@@ -4,6 +4,8 @@
 //! <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/gemini-api/docs/structured-output>; errors are those of
 //! Google's APIs: <https://google.aip.dev/193>.
 
+use std::sync::Arc;
+
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
 use async_trait::async_trait;
@@ -19,7 +21,7 @@ use super::connection::{Answer, Connection, Manner, model_name};
 use super::rate_limits;
 use super::refusal::unwritable;
 use super::repeatable::code;
-use super::{Completion, Provider, Request};
+use super::{Completion, Headroom, Provider, Request};
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
 
@@ -144,6 +146,10 @@ impl Provider for Gemini {
 
     fn kind(&self) -> &'static str {
         "gemini"
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {

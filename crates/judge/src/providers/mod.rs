@@ -12,6 +12,7 @@ mod connection;
 mod decisions;
 mod gemini;
 mod gemini_decisions;
+mod headroom;
 mod openai;
 mod openai_decisions;
 mod prompt_cache_key;
@@ -32,6 +33,7 @@ pub use batch::Batches;
 pub use decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE};
 pub use gemini::Gemini;
 pub use gemini_decisions::GeminiDecisions;
+pub use headroom::{Headroom, Pace};
 pub use openai::OpenAi;
 pub use openai_decisions::OpenAiDecisions;
 use serde_json::value::RawValue;
@@ -120,6 +122,11 @@ pub trait Provider: Send + Sync {
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
+
+    /// What its answers said is left of its limits, kept up to date by [`Self::complete`]; `None` where it has none.
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        None
+    }
 }
 
 /// Makes ring the process's cryptography, unless something else is already. To be called before any client is made.

@@ -1,7 +1,10 @@
 //! OpenAI's chat completions, and every host that speaks them: `POST {base_url}/chat/completions`.
 //!
 //! One attempt, never a retry. The verdict is asked for as a strict JSON schema; what comes back is read with distrust, because many
-//! hosts ignore that. The constant part goes first and the item last, so that hosts find the beginning in their prompt caches. Formats: <https://platform.openai.com/docs/api-reference/chat>.
+//! hosts ignore that. The constant part goes first and the item last, so that hosts find the beginning in their prompt caches.
+//! Formats: <https://platform.openai.com/docs/api-reference/chat>.
+
+use std::sync::Arc;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
@@ -16,7 +19,7 @@ use serde_json::value::RawValue;
 use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
-use super::{Completion, Provider, Request, prompt_cache_key};
+use super::{Completion, Headroom, Provider, Request, prompt_cache_key};
 use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
@@ -182,6 +185,10 @@ impl Provider for OpenAi {
 
     fn gives_logprobs(&self) -> bool {
         true
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure> {

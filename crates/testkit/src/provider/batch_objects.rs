@@ -13,6 +13,7 @@ use super::batch_routes::ENDPOINT;
 use super::batches::{Batch, Ending, Line, Oddities, Outcome, State as Progress};
 
 const LONG_LINE_BYTES: usize = 2 << 20;
+const CHUNK_BYTES: usize = 1_009;
 
 /// Lines as a file, with what is to be wrong with it.
 pub(super) fn file(mut lines: Vec<Value>, oddities: Oddities) -> Response {
@@ -38,8 +39,18 @@ pub(super) fn file(mut lines: Vec<Value>, oddities: Oddities) -> Response {
         texts.truncate(after);
         Err(io::Error::other("told to break"))
     });
-    Body::from_stream(stream::iter(texts.into_iter().map(|text| Ok(Bytes::from(text)))).chain(stream::iter(broken)))
-        .into_response()
+    texts.truncate(oddities.stalled_after.unwrap_or(texts.len()));
+    let mut text = texts.concat().into_bytes();
+    if oddities.unterminated {
+        text.pop();
+    }
+    // Chunks end where they like, not where lines do.
+    let chunks: Vec<_> = text.chunks(CHUNK_BYTES).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    let texts = stream::iter(chunks).chain(stream::iter(broken));
+    match oddities.stalled_after {
+        Some(_) => Body::from_stream(texts.chain(stream::pending())).into_response(),
+        None => Body::from_stream(texts).into_response(),
+    }
 }
 
 pub(super) fn object(batch: &Batch) -> Value {

@@ -74,6 +74,10 @@ fn unknown(protocol: Protocol) -> Refused {
 }
 
 fn admit(shared: &Shared, protocol: Protocol, headers: &HeaderMap) -> Result<(), Refused> {
+    if let Some(status) = at_desk(shared, |desk| desk.statuses.pop_front()) {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return Err(Refused(protocol, status, format!("told to answer {status}")));
+    }
     let wanted = &shared.behaviour().key;
     if wanted.is_some() && *wanted != protocol.key(headers) {
         return Err(Refused(protocol, StatusCode::UNAUTHORIZED, "told to want a key".to_owned()));
@@ -164,8 +168,8 @@ fn lines(file: &[u8]) -> Option<Vec<(String, Request)>> {
 async fn submit(State(shared): Provider, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
     let protocol = Protocol::Anthropic;
     admit(&shared, protocol, &headers)?;
-    let body: Value = serde_json::from_slice(&body).map_err(|_| bad(protocol, "not JSON"))?;
-    let requests = body["requests"].as_array().map_or(&[][..], Vec::as_slice);
+    let parsed: Value = serde_json::from_slice(&body).map_err(|_| bad(protocol, "not JSON"))?;
+    let requests = parsed["requests"].as_array().map_or(&[][..], Vec::as_slice);
     let lines: Vec<(String, Request)> = requests
         .iter()
         .map(|request| {
@@ -177,6 +181,7 @@ async fn submit(State(shared): Provider, headers: HeaderMap, body: Bytes) -> Res
         return Err(bad(protocol, format!("requests.0.{objection}")));
     }
     Ok(at_desk(&shared, |desk| {
+        desk.submissions.push(body.to_vec());
         let (index, lost) = desk.take(protocol, String::new(), Value::Null, lines);
         taken(&anthropic(&desk.batches[index]), lost)
     }))

@@ -1,10 +1,10 @@
 //! What the fake provider knows of batches: what was submitted, how far it is, what came of it. It lives in the test, so the process
 //! under test can be killed and started again while its batches go on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::SystemTime;
 
+use assize_core::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::server::Shared;
@@ -44,6 +44,10 @@ pub struct Oddities {
     pub long: usize,
     /// The connection breaks after so many lines.
     pub broken_after: Option<usize>,
+    /// Nothing comes after so many lines.
+    pub stalled_after: Option<usize>,
+    /// The last line does not end.
+    pub unterminated: bool,
 }
 
 pub(super) struct Line {
@@ -86,12 +90,16 @@ pub(super) struct Batch {
 
 /// All batches and their files.
 pub(super) struct Desk {
+    /// What was uploaded, by id.
     pub(super) files: HashMap<String, Vec<u8>>,
+    /// What came without a file.
+    pub(super) submissions: Vec<Vec<u8>>,
     pub(super) batches: Vec<Batch>,
     pub(super) oddities: Oddities,
     ends_after: Option<u32>,
     answers_to_lose: u32,
     to_fail: u32,
+    pub(super) statuses: VecDeque<u16>,
     times_submitted: BTreeMap<String, u32>,
     by_question: HashMap<u64, u32>,
     polls: u64,
@@ -102,11 +110,13 @@ impl Default for Desk {
     fn default() -> Self {
         Self {
             files: HashMap::new(),
+            submissions: Vec::new(),
             batches: Vec::new(),
             oddities: Oddities::default(),
             ends_after: Some(2),
             answers_to_lose: 0,
             to_fail: 0,
+            statuses: VecDeque::new(),
             times_submitted: BTreeMap::new(),
             by_question: HashMap::new(),
             polls: 0,
@@ -150,7 +160,7 @@ impl Desk {
             metadata,
             lines,
             state: State::Validating,
-            created_at: now(),
+            created_at: SystemClock.now().0 / 1000,
             cancelled: false,
             fails,
             polls: 0,
@@ -221,10 +231,6 @@ fn outcome(behaviour: &Behaviour, request: &Request, shared: &Shared) -> Outcome
     }
 }
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
-}
-
 /// The batches of a [`super::FakeProvider`], to be steered and asked about.
 pub struct Batches<'a> {
     shared: &'a Shared,
@@ -260,6 +266,11 @@ impl<'a> Batches<'a> {
     /// The next submissions are refused as a whole when they are looked at (OpenAI's protocol only).
     pub fn fail(&self, submissions: u32) {
         self.desk().to_fail = submissions;
+    }
+
+    /// The next calls to the batch APIs, whatever they want, are answered with these statuses and do nothing.
+    pub fn refuse_calls(&self, statuses: impl IntoIterator<Item = u16>) {
+        self.desk().statuses = statuses.into_iter().collect();
     }
 
     /// Files of results are like this from now on.
@@ -302,6 +313,12 @@ impl<'a> Batches<'a> {
     /// The bodies of all requests, batch by batch.
     pub fn bodies(&self) -> Vec<Value> {
         self.desk().batches.iter().flat_map(|batch| batch.lines.iter().map(|line| line.request.body.clone())).collect()
+    }
+
+    /// Whether a file or a submission held these bytes.
+    pub fn were_sent(&self, bytes: &[u8]) -> bool {
+        let desk = self.desk();
+        desk.files.values().chain(&desk.submissions).any(|sent| sent.windows(bytes.len()).any(|window| window == bytes))
     }
 
     /// The metadata of every batch, in the order of submission; null in Anthropic's.

@@ -41,6 +41,8 @@ pub struct Request {
     pub item: String,
     /// The whole body.
     pub body: Value,
+    /// The same, as it came; empty for a request of a batch.
+    pub raw: Vec<u8>,
     /// The API key, if there was one.
     pub key: Option<String>,
 }
@@ -220,8 +222,8 @@ async fn gemini(State(shared): State<Arc<Shared>>, Path(call): Path<String>, hea
 }
 
 async fn complete(shared: Arc<Shared>, protocol: Protocol, model: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Response {
-    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let mut request = Request { key: protocol.key(headers), ..protocol.request(model, body) };
+    let parsed: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut request = Request { key: protocol.key(headers), raw: body.to_vec(), ..protocol.request(model, parsed) };
     let (request, _open) = {
         let mut memory = shared.memory();
         request.number = memory.calls;

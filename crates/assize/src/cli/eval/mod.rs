@@ -93,7 +93,7 @@ impl Eval {
         }
         let runtime = light_runtime()?;
         let ending = runtime.block_on(async {
-            let panels = Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)).await;
+            let panels = Panels::open(&spec, Providers::without_breakers(), None, assize_core::Timestamp(0)).await;
             let panels = panels.map_err(|error| explain(error.to_string()))?;
             match self.judge(&settings, &spec, panels).await? {
                 Some(finish) => self.tell(finish),
