@@ -9,7 +9,7 @@ use assize_core::control::{Control, Project, Scope};
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
-use assize_core::{Clock, ProjectName, SystemClock, TenantName};
+use assize_core::{Clock, ProjectName, SystemClock, TenantName, VerdictCache};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
+use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::waiting::Waiting;
 use crate::pipeline::{Pipeline, fold, score};
@@ -109,7 +110,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let ids = IdSource::new(random_prefix()?);
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
-    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits));
+    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
+    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     // Last of all that can fail: a key that was made and not shown would be lost.
@@ -137,6 +139,7 @@ struct Stores {
     control: Arc<dyn Control>,
     results: Arc<dyn Results>,
     queue: Arc<dyn Queue>,
+    cache: Option<Arc<dyn VerdictCache>>,
 }
 
 async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stores, String> {
@@ -154,7 +157,11 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, queue })
+    let cache = match settings.store.cache.as_str() {
+        "" => None,
+        backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
+    };
+    Ok(Stores { parking, control, results, queue, cache })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -266,10 +273,14 @@ async fn learn(server: &Server, stop: &CancellationToken) {
     let pipeline = &server.pipeline;
     loop {
         let projects = server.access.projects();
-        let learned = pipeline.allocations.learn(server.results.as_ref(), &projects, pipeline.clock.now()).await;
-        if let Err(error) = learned {
+        let results = server.results.as_ref();
+        let learned = async {
+            pipeline.allocations.learn(results, &projects, pipeline.clock.now()).await?;
+            pipeline.similar.learn(results, &projects).await
+        };
+        if let Err(error) = learned.await {
             pipeline.counters.fault("learn");
-            tracing::error!(%error, "what is in doubt could not be learned; the allocation stays as it was");
+            tracing::error!(%error, "what the results say of doubt and of reuse could not be learned; all stays as it was");
         }
         if stop.run_until_cancelled(tokio::time::sleep(LEARN_EVERY)).await.is_none() {
             return;

@@ -60,10 +60,11 @@ impl CacheEntry {
     /// The most text that an entry may hold, in bytes. Judges are asked for one sentence; more than this is not worth its room.
     pub const TEXT_BYTES_MAX: usize = 64 << 10;
 
-    /// Whether a cache takes it: its numbers are finite, so that every backend gives it back as it was, and its text is within
-    /// [`Self::TEXT_BYTES_MAX`]. Other entries are passed over.
+    /// Whether a cache takes it: a judge gave it, and not a cache, which would prolong it; its numbers are finite, so that every
+    /// backend gives it back as it was; and its text is within [`Self::TEXT_BYTES_MAX`]. Other entries are passed over.
     pub fn is_cacheable(&self) -> bool {
-        self.verdict.score.is_finite()
+        self.verdict.reused.is_none()
+            && self.verdict.score.is_finite()
             && self.verdict.confidence.is_none_or(f64::is_finite)
             && self.text_bytes() <= Self::TEXT_BYTES_MAX
     }

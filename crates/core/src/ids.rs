@@ -106,6 +106,13 @@ name!(
     ProviderName, "provider"
 );
 
+impl TenantName {
+    /// The tenant of a project of which nobody said who pays: named like it.
+    pub fn of_project(project: &ProjectName) -> Self {
+        Self(Arc::clone(&project.0))
+    }
+}
+
 /// The sender's identifier of an interaction, unique within its project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{estimates, health, interactions, keys, otlp, outcomes, spend, verdicts};
+use super::{cache, estimates, health, interactions, keys, otlp, outcomes, spend, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,8 @@ use super::{estimates, health, interactions, keys, otlp, outcomes, spend, verdic
         keys::list,
         keys::create,
         keys::revoke,
+        cache::show,
+        cache::purge,
         health::live,
         health::ready,
         health::counters,

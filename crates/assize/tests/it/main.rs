@@ -17,6 +17,7 @@ mod judging;
 mod otlp;
 mod resilience;
 mod restart;
+mod reuse;
 mod sampling;
 mod server;
 mod tidy;

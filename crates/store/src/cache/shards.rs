@@ -44,6 +44,8 @@ impl Hasher for DigestHasher {
 
 struct Slot {
     cached: Arc<CachedVerdict>,
+    /// That of `cached`, here so that a look-up need not read it there: memory is what a hit waits for.
+    at: Timestamp,
     tenant: TenantName,
     bytes: usize,
     used: bool,
@@ -101,7 +103,7 @@ impl Shards {
     pub fn get(&self, key: &CacheKey, now: Timestamp) -> Option<Arc<CachedVerdict>> {
         let mut shard = self.shard(key);
         let slot = shard.slots.get_mut(key)?;
-        if !self.bounds.is_fresh(slot.cached.at, now) {
+        if !self.bounds.is_fresh(slot.at, now) {
             return None;
         }
         slot.used = true;
@@ -118,15 +120,15 @@ impl Shards {
         on_found: OnFound,
         epoch: Epoch,
     ) {
-        let slot = Slot { cached, tenant, bytes: text_bytes + OVERHEAD_BYTES, used: false };
+        let slot = Slot { at: cached.at, cached, tenant, bytes: text_bytes + OVERHEAD_BYTES, used: false };
         let shard = &mut *self.shard(&key);
         // Under the lock: forgetting counts the epoch up first and takes every lock after.
         if self.epoch() != epoch || slot.bytes > self.shard_bytes_max || self.shard_entries_max == 0 {
             return;
         }
-        let now = slot.cached.at;
+        let now = slot.at;
         match shard.slots.get(&key) {
-            Some(found) if on_found == OnFound::Keep && self.bounds.is_fresh(found.cached.at, now) => return,
+            Some(found) if on_found == OnFound::Keep && self.bounds.is_fresh(found.at, now) => return,
             Some(_) => {}
             None => shard.make_room(self.shard_entries_max - 1, self.shard_bytes_max - slot.bytes, &self.bounds, now),
         }
@@ -180,13 +182,13 @@ impl Shard {
         while self.slots.len() > entries || self.bytes > bytes {
             let Some(key) = self.order.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(&key) else { continue };
-            if slot.used && bounds.is_fresh(slot.cached.at, now) {
+            if slot.used && bounds.is_fresh(slot.at, now) {
                 slot.used = false;
                 self.order.push_back(key);
                 continue;
             }
             self.bytes -= slot.bytes;
-            self.evictions += u64::from(bounds.is_fresh(slot.cached.at, now));
+            self.evictions += u64::from(bounds.is_fresh(slot.at, now));
             self.slots.remove(&key);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::cache::{CacheBounds, CacheEntry, CacheKey, CachedVerdict, VerdictCache};
-use assize_core::{TenantName, Timestamp};
+use assize_core::{ReuseKind, Reused, TenantName, Timestamp};
 
 use super::Opener;
 use crate::samples::{MORNING, metric, verdict};
@@ -166,9 +166,11 @@ async fn what_cannot_be_given_back_is_passed_over(opener: &dyn Opener<dyn Verdic
     unsure.verdict.confidence = Some(f64::INFINITY);
     let mut long = entry(4, 1.0, MORNING);
     long.verdict.reason = "x".repeat(CacheEntry::TEXT_BYTES_MAX + 1);
-    let odd = vec![entry(1, f64::NAN, MORNING), entry(2, 1.0, MORNING), unsure, long];
+    let mut reused = entry(5, 1.0, MORNING);
+    reused.verdict.reused = Some(Reused { kind: ReuseKind::Exact, saved: None });
+    let odd = vec![entry(1, f64::NAN, MORNING), entry(2, 1.0, MORNING), unsure, long, reused];
     cache.put(odd).await;
-    assert_eq!(scores(&*cache, &[1, 2, 3, 4], MORNING).await, [None, Some(1.0), None, None]);
+    assert_eq!(scores(&*cache, &[1, 2, 3, 4, 5], MORNING).await, [None, Some(1.0), None, None, None]);
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.failures), (1, 0));
 }
