@@ -1,9 +1,9 @@
-//! What three metrics cost per 1,000 interactions: asked one by one, packed into one call, with and without the provider's prompt cache,
+//! What several built-in metrics cost per 1,000 interactions: asked one by one, packed into one call, with and without the provider's prompt cache,
 //! and by a decision model. Computed from the prompts that are sent, at four bytes a token and 50 tokens an answer, at list prices; no
 //! call is made.
 //!
 //! ```text
-//! cargo run -p assize-judge --example packing -- [MODEL] [CHARACTERS OF THE ITEM]
+//! cargo run -p assize-judge --example packing -- [MODEL] [CHARACTERS OF THE ITEM] [METRIC ...]
 //! ```
 //! A prompt is cached from 1,024 tokens on, in steps of 128, as OpenAI documents it: a single question's constant part is often too
 //! short for that, and that of several is not.
@@ -42,8 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let characters: usize = arguments.next().map_or(Ok(1_000), |text| text.parse())?;
     let price = prices::built_in(&model).ok_or_else(|| format!("{model} has no list price"))?;
     let luna = decisions::built_in_price("gpt-6-luna").ok_or("gpt-6-luna has no list price")?;
-    let names = ["refusal", "toxicity", "helpfulness"];
-    let questions: Vec<Question> = names.iter().filter_map(|name| Some(metrics::builtin(name)?.question())).collect();
+    let mut names: Vec<String> = arguments.collect();
+    if names.is_empty() {
+        names = ["refusal", "toxicity", "helpfulness"].map(str::to_owned).to_vec();
+    }
+    let question = |name: &String| Ok(metrics::builtin(name).ok_or_else(|| format!("there is no metric {name}"))?.question());
+    let questions = names.iter().map(question).collect::<Result<Vec<Question>, Box<dyn Error>>>()?;
+    let all: Vec<usize> = (0..questions.len()).collect();
     let interaction: Interaction = serde_json::from_value(serde_json::json!({
         "id": "i", "project": "p", "time": 0, "input": [{"role": "user", "content": "x".repeat(characters * 3 / 10)}],
         "output": [{"role": "assistant", "content": "y".repeat(characters * 7 / 10)}],
@@ -54,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|question| Ok(tokens(Prompt::open(question, None)?.system())))
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-    let packed = tokens(&PackedPrompt::open(&questions)?.system(&[0, 1, 2])?.0);
+    let packed = tokens(&PackedPrompt::open(&questions)?.system(&all)?.0);
     let decided = tokens(predicates::OPENING)
         + item
         + questions.iter().map(|question| tokens(&predicates::predicate(question))).sum::<u64>();
@@ -65,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cache_write: 0,
     };
     let single = |is_cached| constants.iter().map(|constant| usage(*constant, is_cached, ANSWER_TOKENS)).collect();
-    let together = |is_cached| vec![usage(packed, is_cached, 3 * ANSWER_TOKENS)];
+    let together = |is_cached| vec![usage(packed, is_cached, all.len() as u64 * ANSWER_TOKENS)];
     let ways = [
         Way { name: "one by one", price, calls: single(false) },
         Way { name: "one by one, prompt cache", price, calls: single(true) },
