@@ -53,7 +53,7 @@ fn not_an_object(error: &serde_json::Error) -> String {
     format!("the answer {what} (line {}, column {})", error.line(), error.column())
 }
 
-fn score(value: Option<&Value>) -> Result<f64, String> {
+pub(crate) fn score(value: Option<&Value>) -> Result<f64, String> {
     let value = value.ok_or("the answer has no score")?;
     let score = value.as_f64().ok_or_else(|| format!("the score is {}, not a number", kind_of(value)))?;
     if (0.0..=1.0).contains(&score) {
@@ -64,7 +64,7 @@ fn score(value: Option<&Value>) -> Result<f64, String> {
     }
 }
 
-fn reason(value: Option<&Value>) -> Result<String, String> {
+pub(crate) fn reason(value: Option<&Value>) -> Result<String, String> {
     match value {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.chars().take(REASON_CHARS_MAX).collect()),
@@ -72,7 +72,7 @@ fn reason(value: Option<&Value>) -> Result<String, String> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

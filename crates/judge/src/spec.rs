@@ -4,6 +4,9 @@
 use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName};
 use serde::{Deserialize, Serialize};
 
+pub use crate::command::CommandSpec;
+pub use crate::http_judge::HttpSpec;
+
 /// One `[[provider]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +82,21 @@ pub enum JudgeKind {
     Chat(ChatSpec),
     /// A decision model, asked for the probabilities that answers are yes.
     Decisions(DecisionsSpec),
+    /// A script or program, in workers that are kept running.
+    Command(CommandSpec),
+    /// A service over HTTP.
+    Http(HttpSpec),
+}
+
+impl JudgeKind {
+    /// Whether only the operator's own configuration file may describe such a judge: it runs a command, or sends a secret of the
+    /// environment to an address. Whatever takes judges from elsewhere has to refuse it.
+    pub fn is_operators_alone(&self) -> bool {
+        match self {
+            Self::Rules(_) | Self::Chat(_) | Self::Decisions(_) => false,
+            Self::Command(_) | Self::Http(_) => true,
+        }
+    }
 }
 
 /// What part of an interaction a rule reads.

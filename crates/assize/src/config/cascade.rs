@@ -76,7 +76,7 @@ pub fn is_inline(judge: &JudgeSpec) -> bool {
 pub fn kind(judge: &JudgeSpec) -> TierKind {
     match &judge.kind {
         JudgeKind::Rules(_) => TierKind::Inline,
-        JudgeKind::Chat(_) | JudgeKind::Decisions(_) => TierKind::Called,
+        JudgeKind::Chat(_) | JudgeKind::Decisions(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => TierKind::Called,
     }
 }
 

@@ -70,7 +70,19 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (asking, questions) = questions(judge, spec);
             let judge =
                 DecisionsJudge::open(&judge.name, decisions, &questions, decider).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge: Arc::new(judge), gate, asking })
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
+        }
+        JudgeKind::Command(command) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.command(&judge.name, command, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: false })
+        }
+        JudgeKind::Http(http) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.http(&judge.name, http, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: false })
         }
     }
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod cascade;
 mod chaos_provider;
 mod cli;
+mod code_judges;
 mod command;
 mod config;
 mod demo;

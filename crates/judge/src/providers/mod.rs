@@ -16,9 +16,9 @@ mod headroom;
 mod openai;
 mod openai_decisions;
 mod prompt_cache_key;
-mod rate_limits;
+pub(crate) mod rate_limits;
 mod refusal;
-mod repeatable;
+pub(crate) mod repeatable;
 mod simulated;
 
 use std::sync::Arc;

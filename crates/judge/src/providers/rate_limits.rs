@@ -13,10 +13,10 @@ const SINCE_1970: Duration = Duration::from_secs(1_000_000_000);
 
 /// What the headers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) retry_after: Option<Duration>,
+pub(crate) struct Wait {
+    pub(crate) retry_after: Option<Duration>,
     /// No request or no token is left until then.
-    pub(super) headroom_gone: bool,
+    pub(crate) headroom_gone: bool,
 }
 
 /// What an answer says about one limit.
@@ -79,7 +79,7 @@ const LIMITS: [Names; 6] = [
 
 /// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`), and when the limits that are used up are full
 /// again. A plain request to wait goes before that.
-pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
+pub(crate) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
     let mut headroom_gone = false;
     let mut reset = None;
     for left in left(headers, now).filter(|left| left.remaining <= 0.0) {
