@@ -24,4 +24,5 @@ mod reuse;
 mod sampling;
 mod server;
 mod tidy;
+mod together;
 mod xstest;
