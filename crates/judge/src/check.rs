@@ -92,6 +92,7 @@ impl JudgeSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         match &self.kind {
             JudgeKind::Rules(spec) => spec.check(),
+            JudgeKind::Linear(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
         }
     }

@@ -67,6 +67,8 @@ pub struct JudgeSpec {
 pub enum JudgeKind {
     /// Free rules, at accept, on everything.
     Rules(RulesSpec),
+    /// A linear model, at accept, on everything.
+    Linear(LinearSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
 }
@@ -137,6 +139,18 @@ pub enum PiiKind {
     UsSsn,
     /// An IPv4 address.
     IpAddress,
+}
+
+/// A linear model as a judge: free, at accept, microseconds a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearSpec {
+    /// `builtin:toxicity`, `builtin:sentiment`, or the path of a file that `assize judge train` made.
+    pub model: String,
+    /// What it reads. Left out, it is what the built-in model was made for (toxicity the output, sentiment the input), and the output
+    /// for a file. Of the input only the messages of the role `user` are read, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Field>,
 }
 
 /// A chat model as a judge.

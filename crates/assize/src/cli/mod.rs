@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod demo;
 mod eval;
+mod judge;
 mod key;
 mod remote;
 pub(crate) mod say;
@@ -32,6 +33,8 @@ enum Command {
     Serve(serve::Serve),
     /// Judge a file of interactions and print the rates
     Eval(eval::Eval),
+    /// Make judges and know how good they are
+    Judge(judge::Judge),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
     /// Make, list and revoke API keys of a running server
@@ -60,6 +63,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Up(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Judge(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Config(command) => command.run(),

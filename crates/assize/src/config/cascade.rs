@@ -75,7 +75,7 @@ pub fn is_inline(judge: &JudgeSpec) -> bool {
 /// Where the judge runs.
 pub fn kind(judge: &JudgeSpec) -> TierKind {
     match &judge.kind {
-        JudgeKind::Rules(_) => TierKind::Inline,
+        JudgeKind::Rules(_) | JudgeKind::Linear(_) => TierKind::Inline,
         JudgeKind::Chat(_) => TierKind::Called,
     }
 }

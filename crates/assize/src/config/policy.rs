@@ -135,7 +135,7 @@ fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String
 /// The provider that the judge calls; `None` where it needs none.
 pub(super) fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
     match &judge.kind {
-        JudgeKind::Rules(_) => None,
+        JudgeKind::Rules(_) | JudgeKind::Linear(_) => None,
         JudgeKind::Chat(chat) => Some(&chat.provider),
     }
 }
@@ -189,7 +189,7 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
 
 fn own_question(judge: &JudgeSpec) -> Option<String> {
     match &judge.kind {
-        JudgeKind::Rules(_) => None,
+        JudgeKind::Rules(_) | JudgeKind::Linear(_) => None,
         JudgeKind::Chat(chat) => chat.question.clone(),
     }
 }

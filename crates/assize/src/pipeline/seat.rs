@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, metrics, rules};
+use assize_judge::{ChatJudge, linear, metrics, rules};
 
 use super::clients::Providers;
 use super::gate::Gate;
@@ -55,6 +55,7 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
     let wrong = |what: String| ConfigError::new(format!("[[judge]] {:?}: {what}", judge.name.as_str()));
     match &judge.kind {
         JudgeKind::Rules(rules) => rules::open(rules).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
+        JudgeKind::Linear(spec) => linear::open(spec).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Chat(chat) => {
             let provider =
                 provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
