@@ -12,6 +12,7 @@ mod grpc;
 mod harness;
 mod interactions;
 mod isolation;
+mod judge_cli;
 mod judge_train;
 mod judging;
 mod otlp;
