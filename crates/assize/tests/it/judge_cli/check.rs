@@ -224,7 +224,7 @@ async fn what_is_wrong_is_said_before_anything_is_paid() {
         (written([good(), without("output")]), vec![], vec!["line 2: output: is missing"]),
         (written([good(), good()]), vec![], vec!["line 2: its id stands in line 1 already"]),
         (written([good()]), vec!["--label-key", "human"], vec!["line 1: has no label: give `human`"]),
-        (written([good()]), vec!["--slice", "model"], vec!["--slice model: no line has it", "id, input, output, label"]),
+        (written([good()]), vec!["--slice", "model"], vec!["--slice model: no line has it", "id, input, label, output"]),
         ("\n\n".to_owned(), vec![], vec!["holds no interaction"]),
         ("{\n".to_owned(), vec![], vec!["line 1: "]),
         (written([good()]), vec!["--threshold", "1.5"], vec!["--threshold", "0 to 1"]),
