@@ -3,11 +3,12 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`cache`], [`parking`], [`queue`], [`results`], [`control`]).
+//! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`control`]).
 #![warn(missing_docs)]
 
 pub mod accepted;
 pub mod allocation;
+pub mod batch;
 pub mod cache;
 pub mod control;
 pub mod draw;

@@ -23,11 +23,11 @@ impl SpecError {
     }
 }
 
-fn ensure(holds: bool, key: impl Into<String>, message: impl FnOnce() -> String) -> Result<(), SpecError> {
+pub(crate) fn ensure(holds: bool, key: impl Into<String>, message: impl FnOnce() -> String) -> Result<(), SpecError> {
     if holds { Ok(()) } else { Err(SpecError::new(key, message())) }
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> Result<(), SpecError> {
+pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> Result<(), SpecError> {
     ensure(value >= low && value <= high, key, || format!("{value} is out of range: use {low} to {high}"))
 }
 
@@ -94,6 +94,8 @@ impl JudgeSpec {
             JudgeKind::Rules(spec) => spec.check(),
             JudgeKind::Linear(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
+            JudgeKind::Command(spec) => spec.check(),
+            JudgeKind::Http(spec) => spec.check(),
         }
     }
 }

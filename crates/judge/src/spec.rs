@@ -1,8 +1,11 @@
 //! How judges, providers and questions are written in the configuration, and kept with a policy so that an item can be scored by
 //! the judges that were in force when it was accepted. Secrets are never part of it: a provider names a variable.
 
-use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName};
+use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName, TierKind};
 use serde::{Deserialize, Serialize};
+
+pub use crate::command::CommandSpec;
+pub use crate::http_judge::HttpSpec;
 
 /// One `[[provider]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,46 @@ pub enum JudgeKind {
     Linear(LinearSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
+    /// A script or program, in workers that are kept running.
+    Command(CommandSpec),
+    /// A service over HTTP.
+    Http(HttpSpec),
+}
+
+impl JudgeKind {
+    /// Whether only the operator's own configuration file may describe such a judge: it runs a command, reads a file, or sends a secret
+    /// of the environment to an address. Whatever takes judges from elsewhere has to refuse it.
+    pub fn is_operators_alone(&self) -> bool {
+        match self {
+            Self::Rules(_) | Self::Chat(_) => false,
+            Self::Linear(linear) => !linear.model.starts_with("builtin:"),
+            Self::Command(_) | Self::Http(_) => true,
+        }
+    }
+
+    /// Where it runs.
+    pub fn tier(&self) -> TierKind {
+        match self {
+            Self::Rules(_) | Self::Linear(_) => TierKind::Inline,
+            Self::Chat(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
+        }
+    }
+
+    /// The provider that it calls; `None` where it needs none.
+    pub fn provider(&self) -> Option<&ProviderName> {
+        match self {
+            Self::Chat(chat) => Some(&chat.provider),
+            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+        }
+    }
+
+    /// The question of its own that it asks where a metric has none.
+    pub fn question(&self) -> Option<&str> {
+        match self {
+            Self::Chat(chat) => chat.question.as_deref(),
+            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+        }
+    }
 }
 
 /// What part of an interaction a rule reads.

@@ -4,6 +4,7 @@
 //! [`queue`], [`parking`], [`results`], [`cache`], [`control`]. What the SQLite backends share is in `sqlite`.
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod cache;
 pub mod control;
 mod location;

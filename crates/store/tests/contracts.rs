@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use assize_core::StoreError;
+use assize_core::batch::BatchStore;
 use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
 use assize_core::parking::Parking;
@@ -49,6 +50,13 @@ impl Opener<dyn Control> for Sqlite {
 impl Opener<dyn Parking> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn Parking>, StoreError> {
         assize_store::parking::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn BatchStore> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn BatchStore>, StoreError> {
+        assize_store::batch::open(&self.url(data)).await
     }
 }
 
@@ -106,6 +114,11 @@ async fn control_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parking_sqlite() {
     contract::parking::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_sqlite() {
+    contract::batch::run(&Sqlite::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod eval;
 mod judge;
+mod judge_worker;
 mod key;
 mod remote;
 pub(crate) mod say;
@@ -43,6 +44,8 @@ enum Command {
     Config(config::Config),
     /// Print completions for a shell
     Completions(completions::Completions),
+    #[command(name = crate::pipeline::code::WORKER_COMMAND, hide = true)]
+    JudgeWorker(judge_worker::JudgeWorker),
 }
 
 /// How a command ends.
@@ -68,6 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Key(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::JudgeWorker(command) => command.run(),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -64,6 +64,18 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
             Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
         }
+        JudgeKind::Command(command) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.command(&judge.name, command, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: false })
+        }
+        JudgeKind::Http(http) => {
+            let (asking, questions) = questions(judge, spec);
+            let opened = providers.code.http(&judge.name, http, &questions);
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: false })
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod bad_input;
 mod cascade;
+mod chaos_provider;
 mod cli;
+mod code_judges;
 mod command;
 mod config;
 mod demo;
@@ -16,6 +18,7 @@ mod judge_cli;
 mod judge_train;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
 mod reuse;
 mod sampling;

@@ -66,9 +66,11 @@ fn plain_cases_and_their_reasons() {
     assert!(verdict.reason.contains("idiot") || verdict.reason.contains("stupid"), "{verdict:?}");
     let verdict = toxicity.judge(&said("Your order has been confirmed and will be with you within two working days."));
     assert!(verdict.score < 0.4 && verdict.reason.is_empty(), "{verdict:?}");
-    // One bad sentence in a long answer.
+    // One bad sentence in a long answer shows, though what stands around it weakens it.
     let long = "Your order has been confirmed and will arrive on Monday. ".repeat(40);
-    assert!(toxicity.judge(&said(&format!("{long} You stupid idiot. {long}"))).score > 0.6);
+    let of = |text: &str| toxicity.judge(&said(text)).score;
+    let within = of(&format!("{long} You stupid idiot. {long}"));
+    assert!(within > of(&long) + 0.15, "{within} {}", of(&long));
 
     let sentiment = judge("builtin:sentiment", None);
     let user =

@@ -10,7 +10,7 @@ const QUOTE_BYTES: usize = 16;
 const KEY_BYTES: usize = 12;
 
 /// `message` on one line, cut to 300 characters; another text in its place if it repeats a part of `key` or of `judged`.
-pub(super) fn repeatable(message: &str, key: &str, judged: &str) -> String {
+pub(crate) fn repeatable(message: &str, key: &str, judged: &str) -> String {
     let message: String = message.trim().chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if shares(&message, key, KEY_BYTES.min(key.len())) {
         "(its message repeats the API key and is left out)".to_owned()

@@ -11,7 +11,7 @@ use assize_judge::linear::train::{self, Progress, TrainSpec, Trained};
 use assize_judge::linear::{LinearModel, data::Example};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::{Ending, say};
 
@@ -183,7 +183,7 @@ impl Train {
 
     fn say(&self, card: &Card, card_path: &Path) -> Result<(), String> {
         if self.json {
-            return say::json(&json!({ "model": self.out, "card_file": card_path, "card": card }));
+            return say::json(&Said { model: &self.out, card_file: card_path, card });
         }
         let held_out = &card.report.held_out;
         let share = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{share:.3}"));
@@ -203,6 +203,14 @@ impl Train {
         }
         Ok(())
     }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Said<'c> {
+    model: &'c Path,
+    card_file: &'c Path,
+    card: &'c Card,
 }
 
 /// The whole file, then each of its sources.
