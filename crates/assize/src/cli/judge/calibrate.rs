@@ -153,6 +153,7 @@ impl Calibrate {
         })?;
         // Before anything is paid.
         let source = source(&gold)?;
+        self.check_least(&gold)?;
         let metric = asked.metric.to_string();
         let Some(runs) = self.run.judge(&settings, &[asked], &gold.items)? else { return Ok(Ending::Interrupted) };
         let Some(run) = runs.first() else { return Err("no judge was asked".to_owned()) };
@@ -168,6 +169,17 @@ impl Calibrate {
             say::line(&report.text(&self.judge))?;
         }
         Ok(if report.trusted.is_some() { Ending::Done } else { Ending::Failed })
+    }
+
+    fn check_least(&self, gold: &Gold) -> Result<(), String> {
+        let lowest = gold.items.iter().filter_map(|item| item.probability).fold(f64::INFINITY, f64::min);
+        match self.least {
+            Some(0.0) => Err("--least 0: nothing can have been drawn with it; use a number above 0".to_owned()),
+            Some(least) if least > lowest => {
+                Err(format!("--least {least} is above the lowest `probability` of the file, {lowest}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The judged items with their cluster's number and their draws.

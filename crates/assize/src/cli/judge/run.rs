@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assize_core::queue::Offset;
-use assize_core::{JudgeVersion, NanoUsd, ProjectName, RowKey, SystemClock, TenantName, Timestamp};
+use assize_core::{JudgeVersion, NanoUsd, ProjectName, RowKey, SystemClock, TenantName, Timestamp, VerdictCache};
 use assize_store::queue::MemoryQueue;
 use clap::Args;
 use serde::Serialize;
@@ -36,6 +36,8 @@ use crate::secrets::RootSecret;
 const BATCH: usize = 64;
 /// Interactions on their way at once, for each call in flight.
 const ON_THE_WAY_PER_SLOT: usize = 8;
+/// How long a signal leaves to what is being judged.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// What all commands that ask judges have in common.
 #[derive(Debug, Args)]
@@ -105,8 +107,10 @@ impl RunArgs {
         let runs = runtime.block_on(async {
             let mut runs = Vec::new();
             let mut signal = StopSignal::catch()?;
+            let cache = self.cache(settings).await?;
             for asked in judges {
-                let Some(run) = self.judge_one(settings, asked, items, &mut signal).await? else { return Ok(None) };
+                let reuse = cache.clone().map(|cache| Reuse::new(cache, Arc::new(TenantName::of_project)));
+                let Some(run) = self.judge_one(settings, asked, items, reuse, &mut signal).await? else { return Ok(None) };
                 runs.push(run);
             }
             Ok(Some(runs))
@@ -120,23 +124,26 @@ impl RunArgs {
         settings: &Settings,
         asked: &Asked,
         items: &[Labelled],
+        reuse: Option<Reuse>,
         signal: &mut StopSignal,
     ) -> Result<Option<Run>, String> {
         let started = Instant::now();
         let spec = &asked.spec;
-        let panels = Panels::open(spec, Providers::default(), None, Timestamp(0)).await;
+        let providers = Providers::kept_from(self.data.iter().cloned().collect()).without_breakers();
+        let panels = Panels::open(spec, providers, None, Timestamp(0)).await;
         let panels = panels.map_err(|error| load::explain(self.config.as_deref(), &error.to_string()))?;
         let panel = panels.current();
         let reference = panel.policy.metrics.first().and_then(|metric| metric.reference());
         let version = reference.map_or_else(|| JudgeVersion::from_stored(""), |tier| tier.version.clone());
-        let slots = spec.providers.iter().map(|provider| provider.concurrency).sum::<usize>().max(1);
+        let paces = spec.paces();
+        let slots = paces.iter().map(|pace| pace.at_once).sum::<usize>().max(1);
         let on_the_way_max = slots.saturating_mul(ON_THE_WAY_PER_SLOT).clamp(512, 20_000);
         let collecting = Arc::new(Collecting::new(asked.metric.clone(), Progress::start(None, Some(items.len() as u64))));
         let limits = Limits {
             in_flight_max: slots + slots / 4 + 1,
             deliveries_max: 2,
             age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
-            lease: Limits::lease_for(&spec.providers, 1),
+            lease: Limits::lease_for(&paces, 1),
             log_failures: false,
             requeue_first: Duration::from_secs(1),
         };
@@ -149,10 +156,10 @@ impl RunArgs {
             Arc::clone(&collecting) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,
-            self.reuse(settings).await?,
+            reuse,
         ));
         let stop = CancellationToken::new();
-        let scoring = tokio::spawn({
+        let mut scoring = tokio::spawn({
             let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());
             async move { score::run(&pipeline, &stop).await }
         });
@@ -162,11 +169,18 @@ impl RunArgs {
             () = signal.given() => None,
         };
         stop.cancel();
-        let done = matches!(fed, Some(Ok(())));
-        if done {
-            scoring.await.map_err(|error| format!("scoring failed: {error}"))?;
-        } else {
-            scoring.abort();
+        match &fed {
+            Some(Ok(())) => (&mut scoring).await.map_err(|error| format!("scoring failed: {error}"))?,
+            Some(Err(_)) => scoring.abort(),
+            None => {
+                // What is being judged is paid for already, and kept where there is --data.
+                tokio::select! {
+                    _ = &mut scoring => {}
+                    () = tokio::time::sleep(STOP_WITHIN) => {}
+                    () = signal.given() => {}
+                }
+                scoring.abort();
+            }
         }
         let mut collected = collecting.finish();
         match fed {
@@ -194,12 +208,11 @@ impl RunArgs {
     }
 
     /// The verdicts of `--data`.
-    async fn reuse(&self, settings: &Settings) -> Result<Option<Reuse>, String> {
+    async fn cache(&self, settings: &Settings) -> Result<Option<Arc<dyn VerdictCache>>, String> {
         let Some(data) = self.data.as_ref().filter(|_| !self.no_cache) else { return Ok(None) };
         std::fs::create_dir_all(data).map_err(|error| format!("{}: the directory cannot be made: {error}", data.display()))?;
         let url = format!("sqlite:{}", data.display());
-        let cache = assize_store::cache::open(&url, settings.cache.bounds()).await.map_err(|error| error.message)?;
-        Ok(Some(Reuse::new(cache, Arc::new(TenantName::of_project))))
+        assize_store::cache::open(&url, settings.cache.bounds()).await.map(Some).map_err(|error| error.message)
     }
 }
 

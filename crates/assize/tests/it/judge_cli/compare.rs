@@ -84,7 +84,7 @@ async fn without_gold_it_says_how_far_they_agree() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_overlap_and_wrong_arguments() {
     let decide = |request: &Request| {
-        let mine = (number(request) % 2 == 0) == (request.model == "tiny");
+        let mine = number(request).is_multiple_of(2) == (request.model == "tiny");
         if mine { Reply::score(1.0) } else { Reply::status(422) }
     };
     let provider = FakeProvider::start(Behaviour::with(decide)).await.unwrap();
