@@ -4,6 +4,7 @@
 use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName, TierKind};
 use serde::{Deserialize, Serialize};
 
+pub use crate::bert::BertSpec;
 pub use crate::command::CommandSpec;
 pub use crate::http_judge::HttpSpec;
 
@@ -15,7 +16,7 @@ pub struct ProviderSpec {
     pub name: ProviderName,
     /// Which protocol it speaks.
     pub kind: ProviderKind,
-    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required for `openai`.
+    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required unless simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The environment variable that holds the API key.
@@ -50,6 +51,10 @@ fn attempts() -> u32 {
 pub enum ProviderKind {
     /// OpenAI's chat completions, or any host that is compatible.
     Openai,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's generateContent, as the Gemini API speaks it.
+    Gemini,
     /// The built-in provider of the demonstration; its verdicts are marked as simulated.
     Simulated,
 }
@@ -74,6 +79,8 @@ pub enum JudgeKind {
     Linear(LinearSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
+    /// A classifier of the BERT kind in a folder, run in this process.
+    Bert(BertSpec),
     /// A script or program, in workers that are kept running.
     Command(CommandSpec),
     /// A service over HTTP.
@@ -87,7 +94,7 @@ impl JudgeKind {
         match self {
             Self::Rules(_) | Self::Chat(_) => false,
             Self::Linear(linear) => !linear.model.starts_with("builtin:"),
-            Self::Command(_) | Self::Http(_) => true,
+            Self::Command(_) | Self::Http(_) | Self::Bert(_) => true,
         }
     }
 
@@ -95,7 +102,7 @@ impl JudgeKind {
     pub fn tier(&self) -> TierKind {
         match self {
             Self::Rules(_) | Self::Linear(_) => TierKind::Inline,
-            Self::Chat(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
+            Self::Chat(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
         }
     }
 
@@ -103,7 +110,7 @@ impl JudgeKind {
     pub fn provider(&self) -> Option<&ProviderName> {
         match self {
             Self::Chat(chat) => Some(&chat.provider),
-            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
 
@@ -111,7 +118,7 @@ impl JudgeKind {
     pub fn question(&self) -> Option<&str> {
         match self {
             Self::Chat(chat) => chat.question.as_deref(),
-            Self::Rules(_) | Self::Linear(_) | Self::Command(_) | Self::Http(_) => None,
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
 }

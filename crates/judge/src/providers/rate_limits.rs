@@ -110,6 +110,11 @@ pub(super) fn left(headers: &HeaderMap, now: Timestamp) -> impl Iterator<Item = 
     })
 }
 
+/// A wait that the body of an answer asks for, written like `34.07s`.
+pub(super) fn asked_for(text: &str) -> Option<Duration> {
+    duration(text.trim()).map(|wait| wait.min(WAIT_MAX))
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
@@ -251,6 +256,20 @@ mod tests {
         for nonsense in ["", "many", "NaN", "inf"] {
             assert_eq!(left_by(&[("x-ratelimit-remaining-requests", nonsense)]), [], "{nonsense}");
         }
+    }
+
+    #[test]
+    fn anthropic_says_when_a_limit_is_full_again() {
+        let left = ("anthropic-ratelimit-input-tokens-remaining", "0");
+        let reset = ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:30:42Z");
+        assert_eq!(of(&[left, reset]), (Some(42_000), true));
+        assert_eq!(of(&[left, reset, ("retry-after", "8")]), (Some(8_000), true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "soon")]), (None, true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:29:42Z")]), (Some(0), true));
+        assert_eq!(of(&[("anthropic-ratelimit-requests-remaining", "7"), reset]), (None, false));
+        assert_eq!(asked_for("34.5s"), Some(Duration::from_millis(34_500)));
+        assert_eq!(asked_for("1e9s"), None);
+        assert_eq!(asked_for("9999999s"), Some(WAIT_MAX));
     }
 
     #[test]
