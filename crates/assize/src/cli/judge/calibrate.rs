@@ -334,7 +334,12 @@ impl HeldOut {
         }
         let agreement = (admitted > 0).then(|| {
             let interval = clopper_pearson(admitted - disagreements, admitted, 0.95);
-            Limited { value: (admitted - disagreements) as f64 / admitted as f64, low: interval.low, high: interval.high }
+            Limited {
+                value: (admitted - disagreements) as f64 / admitted as f64,
+                low: interval.low,
+                high: interval.high,
+                std_error: f64::NAN,
+            }
         });
         Self { items: count, trusted: admitted, disagreements, agreement }
     }

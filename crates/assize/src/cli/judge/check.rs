@@ -1,13 +1,13 @@
 //! `assize judge check`: what a judge says against what gold labels say.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::figures::{Group, Point, groups};
+use super::clusters::Clusters;
+use super::figures::{Group, Placed, Point, groups};
 use super::gold::{self, Gold, Wanted};
 use super::picture;
 use super::run::{Effort, Run, RunArgs};
@@ -58,7 +58,7 @@ struct Report {
     labelled: u64,
     /// Lines that were passed over.
     bad_lines: usize,
-    /// Clusters that they fall into, where lines name any.
+    /// Clusters that they fall into, where any has several; intervals know of them.
     clusters: Option<u64>,
     #[serde(flatten)]
     effort: Effort,
@@ -124,28 +124,26 @@ impl Check {
     }
 }
 
-/// The items that have a verdict, with the values of their slices.
-fn points<'g>(gold: &'g Gold, run: &Run) -> Vec<(Point, &'g [String])> {
+/// The items that have a verdict.
+fn points<'g>(gold: &'g Gold, run: &Run) -> Vec<Placed<'g>> {
     let judged = gold.items.iter().zip(&run.said).filter_map(|(item, said)| {
         let (gold, score) = (item.label?, said.as_ref().ok()?.score);
-        Some((Point { gold, score, probability: item.probability }, item.slices.as_slice()))
+        let point = Point { gold, score, probability: item.probability };
+        Some(Placed { point, slices: item.slices.as_slice(), cluster: item.cluster.as_deref() })
     });
     judged.collect()
 }
 
-/// How many clusters there are, where lines name any; a line without one is its own.
+/// How many clusters there are, where any has several items; a line without one is its own.
 pub fn clusters(gold: &Gold) -> Option<u64> {
-    let named: HashSet<&str> = gold.items.iter().filter_map(|item| item.cluster.as_deref()).collect();
-    let alone = gold.items.iter().filter(|item| item.cluster.is_none()).count();
-    (!named.is_empty()).then_some((named.len() + alone) as u64)
+    Clusters::of(gold.items.iter().map(|item| item.cluster.as_deref())).map(|clusters| clusters.count())
 }
 
-/// What clusters mean for intervals that take each item to be on its own.
+/// What clusters mean for the intervals.
 pub fn cluster_note(clusters: Option<u64>, items: u64) -> Option<String> {
-    let clusters = clusters.filter(|clusters| *clusters < items)?;
+    let clusters = clusters?;
     Some(format!(
-        "the {} items fall into {} clusters; the intervals take each item to be on its own, and are too narrow as far as those of a cluster \
-         are alike",
+        "the {} items fall into {} clusters that may err together: the intervals are as wide as that makes them",
         thousands(items),
         thousands(clusters)
     ))

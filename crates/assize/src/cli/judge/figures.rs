@@ -7,6 +7,7 @@ use assize_estimate::calibration::{Binning, Scored, auc, reliability};
 use assize_estimate::{Estimand, EstimateError};
 use serde::Serialize;
 
+use super::clusters::Clusters;
 use crate::cli::eval::summary::{percent, thousands};
 
 /// Bins of the reliability diagram.
@@ -57,11 +58,14 @@ pub struct Limited {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+    /// That of items on their own.
+    #[serde(skip)]
+    pub std_error: f64,
 }
 
 impl From<Figure> for Limited {
-    fn from(Figure { value, low, high, .. }: Figure) -> Self {
-        Self { value, low, high }
+    fn from(Figure { value, low, high, std_error }: Figure) -> Self {
+        Self { value, low, high, std_error }
     }
 }
 
@@ -175,7 +179,8 @@ pub fn figures(points: &[Point], threshold: f64, level: f64) -> Result<Option<Fi
     let scored = |point: &Point| Scored { score: point.score, positive: point.gold >= 0.5, weight: weight(point) };
     let scored: Vec<Scored> = points.iter().map(scored).collect();
     let Some(reliable) = reliability(&scored, Binning::EqualWidth(BINS), level)? else { return Ok(None) };
-    let auc = auc(&scored, level)?.map(|auc| Limited { value: auc.value, low: auc.low, high: auc.high });
+    let auc =
+        auc(&scored, level)?.map(|auc| Limited { value: auc.value, low: auc.low, high: auc.high, std_error: auc.std_error });
     let bin = |bin: &assize_estimate::calibration::Bin| Bin {
         lowest: bin.lowest,
         highest: bin.highest,
@@ -206,32 +211,64 @@ pub fn figures(points: &[Point], threshold: f64, level: f64) -> Result<Option<Fi
     }))
 }
 
-/// The figures by source and slice; `slices` names the keys, and each point comes with their values.
-pub fn groups(points: &[(Point, &[String])], keys: &[String], threshold: f64, level: f64) -> Result<Vec<Group>, EstimateError> {
+/// [`figures`], with limits that know of clusters, which are named for each point.
+pub fn clustered<'c>(
+    points: &[Point],
+    names: impl IntoIterator<Item = Option<&'c str>>,
+    threshold: f64,
+    level: f64,
+) -> Result<Option<Figures>, EstimateError> {
+    let Some(mut whole) = figures(points, threshold, level)? else { return Ok(None) };
+    let Some(clusters) = Clusters::of(names) else { return Ok(Some(whole)) };
+    let limited = |keep: &dyn Fn(usize) -> bool| {
+        let kept = points.iter().enumerate().filter(|(at, _)| keep(*at)).map(|(_, point)| *point).collect::<Vec<_>>();
+        let found = figures(&kept, threshold, level)?;
+        Ok(found.map_or([None; 6], |f| [Some(f.agreement), f.kappa, f.precision, f.recall, f.f1, f.calibration.auc]))
+    };
+    let [agreement, kappa, precision, recall, f1, auc] = clusters.widened([0.0, -1.0, 0.0, 0.0, 0.0, 0.0], level, limited)?;
+    whole.agreement = agreement.unwrap_or(whole.agreement);
+    (whole.kappa, whole.precision, whole.recall, whole.f1, whole.calibration.auc) = (kappa, precision, recall, f1, auc);
+    Ok(Some(whole))
+}
+
+/// A point with what its line says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed<'g> {
+    pub point: Point,
+    /// Values of the slices, in the order of their keys.
+    pub slices: &'g [String],
+    pub cluster: Option<&'g str>,
+}
+
+fn of_placed(placed: &[&Placed<'_>], threshold: f64, level: f64) -> Result<Option<Figures>, EstimateError> {
+    let points: Vec<Point> = placed.iter().map(|one| one.point).collect();
+    clustered(&points, placed.iter().map(|one| one.cluster), threshold, level)
+}
+
+/// The figures by source and slice; `keys` names the slices.
+pub fn groups(placed: &[Placed<'_>], keys: &[String], threshold: f64, level: f64) -> Result<Vec<Group>, EstimateError> {
     let mut groups = Vec::new();
     for source in Source::ALL {
-        let of_source: Vec<&(Point, &[String])> =
-            points.iter().filter(|(point, _)| Source::of(point.probability) == source).collect();
-        let all: Vec<Point> = of_source.iter().map(|(point, _)| *point).collect();
-        let Some(whole) = figures(&all, threshold, level)? else { continue };
+        let of_source: Vec<&Placed<'_>> = placed.iter().filter(|one| Source::of(one.point.probability) == source).collect();
+        let Some(whole) = of_placed(&of_source, threshold, level)? else { continue };
         let mut by_key = BTreeMap::new();
         for (at, key) in keys.iter().enumerate() {
-            let mut by_value: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
-            for (point, values) in &of_source {
-                if let Some(value) = values.get(at) {
-                    by_value.entry(value).or_default().push(*point);
+            let mut by_value: BTreeMap<&str, Vec<&Placed<'_>>> = BTreeMap::new();
+            for one in &of_source {
+                if let Some(value) = one.slices.get(at) {
+                    by_value.entry(value).or_default().push(one);
                 }
             }
-            let mut largest: Vec<(&str, Vec<Point>)> = by_value.into_iter().collect();
-            largest.sort_by_key(|(_, points)| std::cmp::Reverse(points.len()));
+            let mut largest: Vec<(&str, Vec<&Placed<'_>>)> = by_value.into_iter().collect();
+            largest.sort_by_key(|(_, placed)| std::cmp::Reverse(placed.len()));
             let others = largest.split_off(largest.len().min(VALUES_MAX));
             let mut values = BTreeMap::new();
-            for (value, points) in largest {
-                if let Some(figures) = figures(&points, threshold, level)? {
+            for (value, placed) in largest {
+                if let Some(figures) = of_placed(&placed, threshold, level)? {
                     values.insert(value.to_owned(), figures);
                 }
             }
-            let other_items = others.iter().map(|(_, points)| points.len() as u64).sum();
+            let other_items = others.iter().map(|(_, placed)| placed.len() as u64).sum();
             by_key.insert(key.clone(), Slices { values, other_values: others.len(), other_items });
         }
         groups.push(Group { source, figures: whole, slices: by_key });
@@ -331,8 +368,7 @@ mod tests {
     fn sources_are_never_mixed() {
         let mut all = points([[10, 0], [0, 10]], Some(0.1));
         all.extend(points([[0, 10], [10, 0]], None));
-        let none: &[String] = &[];
-        let with: Vec<_> = all.iter().map(|point| (*point, none)).collect();
+        let with: Vec<Placed<'_>> = all.iter().map(|point| Placed { point: *point, slices: &[], cluster: None }).collect();
         let found = groups(&with, &[], 0.5, 0.95).unwrap();
         assert_eq!(
             found.iter().map(|group| (group.source, group.figures.agreement.value)).collect::<Vec<_>>(),
@@ -354,9 +390,11 @@ mod tests {
     #[test]
     fn few_values_are_told_and_the_rest_counted() {
         let values: Vec<[String; 1]> = (0..60).map(|n| [format!("v{n:02}")]).collect();
-        let point = Point { gold: 1.0, score: 0.9, probability: None };
-        let mut with: Vec<(Point, &[String])> = values.iter().map(|value| (point, value.as_slice())).collect();
-        with.push((point, values[59].as_slice()));
+        fn place(value: &[String; 1]) -> Placed<'_> {
+            Placed { point: Point { gold: 1.0, score: 0.9, probability: None }, slices: value.as_slice(), cluster: None }
+        }
+        let mut with: Vec<Placed<'_>> = values.iter().map(place).collect();
+        with.push(place(&values[59]));
         let found = groups(&with, &["k".to_owned()], 0.5, 0.95).unwrap();
         let slices = &found[0].slices["k"];
         assert_eq!((slices.values.len(), slices.other_values, slices.other_items), (50, 10, 10));

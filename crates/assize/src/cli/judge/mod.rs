@@ -3,10 +3,12 @@
 mod asked;
 mod calibrate;
 mod check;
+mod clusters;
 mod collect;
 mod compare;
 mod figures;
 mod gold;
+mod pairs;
 mod picture;
 mod run;
 mod train;

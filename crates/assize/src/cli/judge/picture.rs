@@ -125,15 +125,14 @@ fn confusion(counts: &Counts) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::{Point, groups};
+    use super::super::figures::{Placed, Point, groups};
     use super::*;
 
     #[test]
     fn it_stands_alone_and_shows_what_was_found() {
         let point = |gold: f64, score: f64| Point { gold, score, probability: None };
         let points: Vec<Point> = (0..40).map(|n| point(f64::from(n % 2), f64::from(n) / 40.0)).collect();
-        let none: &[String] = &[];
-        let with: Vec<_> = points.iter().map(|point| (*point, none)).collect();
+        let with: Vec<Placed<'_>> = points.iter().map(|point| Placed { point: *point, slices: &[], cluster: None }).collect();
         let found = groups(&with, &[], 0.5, 0.95).unwrap();
         let svg = draw("a <b> & \u{202e}c", &found);
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.ends_with("</svg>"), "{svg}");
