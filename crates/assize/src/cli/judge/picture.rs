@@ -9,7 +9,7 @@ use crate::ui::visible;
 /// Side of a plot, and the room around it.
 const PLOT: f64 = 300.0;
 const LEFT: f64 = 56.0;
-const TOP: f64 = 64.0;
+const TOP: f64 = 76.0;
 /// From the left of one plot to that of the next.
 const NEXT: f64 = PLOT + 96.0;
 /// Height of what is drawn of one source, title included.
@@ -76,7 +76,7 @@ fn at(share: f64) -> String {
 fn reliability(bins: &[Bin]) -> Markup {
     let below = |share: f64| at(1.0 - share);
     html! {
-        text.title x="0" y="-14" { "Reliability" }
+        text.title x="0" y="-34" { "Reliability" }
         @for tick in [0.0, 0.25, 0.5, 0.75, 1.0] {
             line.grid x1="0" x2=(PLOT) y1=(below(tick)) y2=(below(tick)) {}
             text.minor x="-8" y=(format!("{:.1}", (1.0 - tick) * PLOT + 4.0)) text-anchor="end" { (tick) }
