@@ -169,6 +169,7 @@ impl Eval {
             Arc::new(Counters::new()),
             limits,
             self.reuse(settings).await?,
+            None,
         ));
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
