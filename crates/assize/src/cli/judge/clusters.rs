@@ -152,6 +152,36 @@ mod tests {
         assert!(found.agreement.low > 0.9 && found.agreement.low < once.agreement.low + 0.02, "{found:?}");
     }
 
+    /// Clusters of five, half of which err as one: of 95 % intervals as many have to hold the true 0.8.
+    #[test]
+    fn intervals_hold_the_truth_as_often_as_they_say() {
+        let uniform = |replicate: u64, cluster: u64, item: u64| {
+            let hash = blake3::hash(&[replicate, cluster, item].map(u64::to_le_bytes).concat());
+            f64::from(u32::from_le_bytes(*hash.as_bytes().first_chunk().unwrap())) / 2.0_f64.powi(32)
+        };
+        let (mut aware, mut unaware) = (0, 0);
+        for replicate in 0..200 {
+            let (mut points, mut names) = (Vec::new(), Vec::new());
+            for cluster in 0..60 {
+                let rate = if uniform(replicate, cluster, 9) < 0.5 {
+                    f64::from(u8::from(uniform(replicate, cluster, 8) < 0.2))
+                } else {
+                    0.2
+                };
+                for item in 0..5 {
+                    let score = if uniform(replicate, cluster, item) < rate { 0.0 } else { 1.0 };
+                    points.push(Point { gold: 1.0, score, probability: None });
+                    names.push(cluster.to_string());
+                }
+            }
+            let holds = |limited: Limited| u32::from(limited.low <= 0.8 && 0.8 <= limited.high);
+            unaware += holds(figures(&points, 0.5, 0.95).unwrap().unwrap().agreement);
+            let found = clustered(&points, names.iter().map(|name| Some(name.as_str())), 0.5, 0.95).unwrap().unwrap();
+            aware += holds(found.agreement);
+        }
+        assert!((184..=199).contains(&aware) && unaware < 172, "{aware} and {unaware} of 200");
+    }
+
     #[test]
     fn items_on_their_own_stay_as_they_are() {
         let (points, _) = repeated(50, 1, |n| n % 5 == 0);

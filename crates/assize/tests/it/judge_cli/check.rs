@@ -1,6 +1,9 @@
 //! One judge against gold labels.
 
+use std::time::Duration;
+
 use super::*;
+use crate::command::until;
 
 /// Gold and what the judge says of 50 interactions: Cohen's case with kappa 0.4.
 fn cohen(n: usize) -> (bool, bool) {
@@ -249,6 +252,25 @@ async fn what_is_wrong_is_said_before_anything_is_paid() {
     let command = judge(&files, &provider, &lines, CHECK).arg("--skip-bad-lines").arg("--json");
     let report = command.run().await.code(0).says(&["line 2: has no label"]).json();
     assert_eq!((&report["labelled"], &report["bad_lines"], provider.calls()), (&json!(2), &json!(1), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_and_what_is_kept_is_taken_up() {
+    let slow = Behaviour::with(|request: &Request| Reply::score(f64::from(number(request) as u32 % 2)))
+        .latency(Duration::from_millis(100));
+    let provider = FakeProvider::start(slow).await.unwrap();
+    let files = Files::new();
+    let lines = written((0..400).map(|n| gold(n, n % 2 == 1)));
+    let started = judge(&files, &provider, &lines, CHECK).option("--data", "d").start();
+    until("calls are made", || provider.calls() >= 10).await;
+    started.signal("INT");
+    let ended = started.end().await.code(130).says(&["stopped after", "what is kept in --data"]);
+    assert_eq!(ended.stdout, "", "no figures of a part");
+    let calls = provider.calls();
+    assert!(calls < 400, "{calls}");
+    provider.set(Behaviour::with(|request: &Request| Reply::score(f64::from(number(request) as u32 % 2))));
+    let report = judge(&files, &provider, &lines, CHECK).option("--data", "d").arg("--json").run().await.code(0).json();
+    assert_eq!((&report["judged"], &report["reused"], provider.calls()), (&json!(400), &json!(calls), 400));
 }
 
 #[tokio::test(flavor = "multi_thread")]
