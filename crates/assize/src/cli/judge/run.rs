@@ -157,6 +157,7 @@ impl RunArgs {
             Arc::new(Counters::new()),
             limits,
             reuse,
+            None,
         ));
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({
