@@ -111,7 +111,7 @@ mod tests {
     /// So many items, each repeated.
     fn repeated(items: usize, times: usize, wrong: impl Fn(usize) -> bool) -> (Vec<Point>, Vec<String>) {
         let of = |n: usize| {
-            let gold = f64::from(u8::from(n % 2 == 0));
+            let gold = f64::from(u8::from(n.is_multiple_of(2)));
             let score = if wrong(n) { 1.0 - gold } else { gold };
             std::iter::repeat_n((Point { gold, score, probability: None }, format!("c{n}")), times)
         };
