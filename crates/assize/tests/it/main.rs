@@ -15,6 +15,7 @@ mod grpc;
 mod harness;
 mod interactions;
 mod isolation;
+mod judge_cli;
 mod judge_train;
 mod judging;
 mod otlp;

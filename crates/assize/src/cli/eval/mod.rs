@@ -3,9 +3,9 @@
 mod input;
 mod line;
 mod output;
-mod progress;
+pub(in crate::cli) mod progress;
 mod recording;
-mod summary;
+pub(in crate::cli) mod summary;
 mod tally;
 mod threshold;
 
