@@ -119,8 +119,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
         linger: Duration::from_secs(settings.batch.linger_seconds),
         poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
     };
-    let pipeline =
-        Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse, Some(batch)));
+    let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
+    let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     // Last of all that can fail: a key that was made and not shown would be lost.

@@ -55,7 +55,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline over these stores.
+    /// A pipeline over these stores, which uses no verdict again and sends no batches.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         clock: Arc<dyn Clock>,
@@ -66,8 +66,6 @@ impl Pipeline {
         recorder: Arc<dyn Recorder>,
         counters: Arc<Counters>,
         limits: score::Limits,
-        reuse: Option<reuse::Reuse>,
-        batch: Option<batch::BatchLane>,
     ) -> Self {
         Self {
             clock,
@@ -79,9 +77,9 @@ impl Pipeline {
             counters,
             limits,
             allocations: allocations::Allocations::default(),
-            reuse,
+            reuse: None,
             similar: similar::Similar::default(),
-            batch,
+            batch: None,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }
