@@ -105,6 +105,10 @@ name!(
     /// A provider as the configuration names it.
     ProviderName, "provider"
 );
+name!(
+    /// What a piece of an end user's feedback is about, such as `thumbs`.
+    ScoreName, "score"
+);
 
 /// The sender's identifier of an interaction, unique within its project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
