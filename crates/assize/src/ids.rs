@@ -29,6 +29,11 @@ impl IdSource {
         CallId(format!("c-{:016x}-{:x}", self.prefix, self.next()))
     }
 
+    /// An id for a draw of what people are asked about.
+    pub fn review(&self) -> String {
+        format!("r-{:016x}-{:x}", self.prefix, self.next())
+    }
+
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }

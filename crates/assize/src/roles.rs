@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::control::{Control, Project, Scope};
+use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
@@ -119,6 +120,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         pipeline: Arc::clone(&pipeline),
         waiting,
         results: stores.results,
+        labels: stores.labels,
         access: Arc::new(access),
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
         live: crate::api::pages::live_places(),
@@ -136,6 +138,7 @@ struct Stores {
     parking: Arc<dyn Parking>,
     control: Arc<dyn Control>,
     results: Arc<dyn Results>,
+    labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
 }
 
@@ -154,7 +157,8 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, queue })
+    let labels = assize_store::labels::open(&url(&settings.store.control)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, labels, queue })
 }
 
 /// Creates the projects of the configuration, and `default`.

@@ -283,14 +283,8 @@ mod tests {
     #[test]
     fn a_draw_speaks_of_its_range_version_and_what_was_judged_before_it() {
         let version = JudgeVersion::of(&[b"1"]);
-        let stratum = |low, high, probability| Stratum {
-            judge_version: version.clone(),
-            low,
-            high,
-            population: 10,
-            drawn: 1,
-            probability,
-        };
+        let stratum =
+            |low, high, probability| Stratum { judge_version: version.clone(), low, high, population: 10, drawn: 1, probability };
         let review = Review {
             id: "r".to_owned(),
             project: ProjectName::new("p").unwrap(),

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::queue::{Entry, Offset};
 use crate::{
     Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
-    MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict, allocation::Cell,
+    MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict,
+    allocation::Cell,
 };
 
 /// Sums over interactions of one metric, from which estimate and variance follow for any union of buckets. `g` is the last free

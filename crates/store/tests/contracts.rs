@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use assize_core::StoreError;
 use assize_core::control::Control;
+use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
 use assize_core::results::Results;
@@ -51,6 +52,13 @@ impl Opener<dyn Parking> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Opener<dyn Labels> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Labels>, StoreError> {
+        assize_store::labels::open(&self.url(data)).await
+    }
+}
+
 struct Memory;
 
 #[async_trait]
@@ -82,6 +90,11 @@ async fn results_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_sqlite() {
     contract::control::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_sqlite() {
+    contract::labels::run(&Sqlite::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

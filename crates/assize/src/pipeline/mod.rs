@@ -12,6 +12,7 @@ pub mod fold;
 pub mod gate;
 pub mod panel;
 pub mod report;
+pub mod review;
 pub mod score;
 pub mod seat;
 pub mod waiting;

@@ -1,6 +1,7 @@
 //! What every backend of a port must do: one suite a port, run against each backend by its own tests.
 
 pub mod control;
+pub mod labels;
 mod listing;
 pub mod parking;
 pub mod queue;
