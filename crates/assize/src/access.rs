@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use assize_core::control::{Control, Project, Scope, StoredKey};
-use assize_core::{ProjectName, StoreError, Timestamp};
+use assize_core::{ProjectName, StoreError, TenantName, Timestamp};
 
 use crate::ingest::ItemError;
+use crate::pipeline::reuse::TenantOf;
 use crate::secrets::RootSecret;
 
 /// The holder of a key, for the length of a request.
@@ -64,12 +65,18 @@ pub struct Directory {
 #[derive(Default)]
 struct State {
     projects: HashMap<ProjectName, Arc<Allowance>>,
+    tenants: HashMap<ProjectName, TenantName>,
     keys: HashMap<[u8; 32], StoredKey>,
 }
 
 impl Directory {
     fn has(&self, project: &ProjectName) -> bool {
         self.read().projects.contains_key(project)
+    }
+
+    fn tenant_of(&self, project: &ProjectName) -> TenantName {
+        let tenant = self.read().tenants.get(project).cloned();
+        tenant.unwrap_or_else(|| TenantName::of_project(project))
     }
 
     fn admits(&self, project: &ProjectName, items: usize) -> bool {
@@ -142,7 +149,8 @@ impl Access {
         let keys = self.control.keys().await?;
         let mut state = self.directory.write();
         for project in projects {
-            state.projects.entry(project.name).or_default();
+            state.projects.entry(project.name.clone()).or_default();
+            state.tenants.insert(project.name, project.tenant);
         }
         state.keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(|key| (key.hash, key)).collect();
         Ok(())
@@ -183,6 +191,12 @@ impl Access {
         let mut names: Vec<ProjectName> = self.directory.read().projects.keys().cloned().collect();
         names.sort();
         names
+    }
+
+    /// Who pays for projects, to be asked for without this.
+    pub fn tenants(&self) -> TenantOf {
+        let directory = Arc::clone(&self.directory);
+        Arc::new(move |project| directory.tenant_of(project))
     }
 
     /// Whether any key is in force.

@@ -1,15 +1,18 @@
 //! Counters of what happens, in Prometheus text at `/metrics`. Label sets are fixed: nothing that a sender writes becomes a label.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use assize_core::{CallRecord, CallStatus, Scored};
+use assize_core::{CallRecord, CallStatus, ProviderName, Scored};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::pipeline::accept::Receipt;
+use crate::pipeline::gate::Snapshot;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Code {
@@ -32,6 +35,67 @@ pub struct Counters {
     calls_answered: Counter,
     calls_failed: Counter,
     faults: Family<Code, Counter>,
+    gates: Gates,
+}
+
+/// A provider, as the operator's configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Provider {
+    provider: String,
+}
+
+/// The gates of the providers.
+struct Gates {
+    limit: Family<Provider, Gauge>,
+    in_use: Family<Provider, Gauge>,
+    waiting: Family<Provider, Gauge>,
+    breaker: Family<Provider, Gauge>,
+    turned_away: Family<Provider, Counter>,
+    openings: Family<Provider, Counter>,
+}
+
+impl Gates {
+    fn new(registry: &mut Registry) -> Self {
+        let gauge = |registry: &mut Registry, name: &str, help: &str| {
+            let family = Family::<Provider, Gauge>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let family = Family::<Provider, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        Self {
+            limit: gauge(
+                registry,
+                "provider_calls_limit",
+                "Calls that may be open at once, as learned from the provider's answers",
+            ),
+            in_use: gauge(registry, "provider_calls_open", "Calls that are open"),
+            waiting: gauge(registry, "provider_items_waiting", "Items in hand that wait for their turn to be called for"),
+            breaker: gauge(
+                registry,
+                "provider_breaker",
+                "0 where calls go through, 1 while probes find out, 2 while none are made",
+            ),
+            turned_away: counter(registry, "provider_items_turned_away", "Items sent back to the queue without a call"),
+            openings: counter(registry, "provider_breaker_openings", "How often calls began to be held back"),
+        }
+    }
+
+    fn show(&self, provider: &ProviderName, gate: &Snapshot) {
+        let label = Provider { provider: provider.as_str().to_owned() };
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.limit.get_or_create(&label).set(count(gate.limit));
+        self.in_use.get_or_create(&label).set(count(gate.in_use));
+        self.waiting.get_or_create(&label).set(count(gate.waiting));
+        self.breaker.get_or_create(&label).set(gate.breaker as i64);
+        for (family, total) in [(&self.turned_away, gate.turned_away), (&self.openings, gate.openings)] {
+            // The gate has counted already; a total never falls.
+            family.get_or_create(&label).inner().fetch_max(total, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The counters of ingestion, for the dashboard.
@@ -68,6 +132,7 @@ impl Counters {
         let refused = family("requests_refused", "Requests refused as a whole, by error code");
         let outcomes = family("outcomes", "Outcomes decided in score, by kind");
         let faults = family("faults", "Failures of our own, by place");
+        let gates = Gates::new(&mut registry);
         Self {
             registry,
             accepted,
@@ -83,6 +148,7 @@ impl Counters {
             calls_answered,
             calls_failed,
             faults,
+            gates,
         }
     }
 
@@ -142,8 +208,11 @@ impl Counters {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// All counters in Prometheus text.
-    pub fn render(&self) -> String {
+    /// All counters in Prometheus text; of providers' gates how they stand now.
+    pub fn render(&self, gates: &BTreeMap<ProviderName, Snapshot>) -> String {
+        for (provider, gate) in gates {
+            self.gates.show(provider, gate);
+        }
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -10,7 +10,7 @@ use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
-use assize_core::{Clock, ProjectName, SystemClock, TenantName};
+use assize_core::{Clock, ProjectName, SystemClock, TenantName, VerdictCache};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -23,6 +23,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
+use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::waiting::Waiting;
 use crate::pipeline::{Pipeline, fold, score};
@@ -110,7 +111,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let ids = IdSource::new(random_prefix()?);
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
-    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits));
+    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
+    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     // Last of all that can fail: a key that was made and not shown would be lost.
@@ -140,6 +142,7 @@ struct Stores {
     results: Arc<dyn Results>,
     labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
+    cache: Option<Arc<dyn VerdictCache>>,
 }
 
 async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stores, String> {
@@ -158,7 +161,11 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
     let labels = assize_store::labels::open(&url(&settings.store.control)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, labels, queue })
+    let cache = match settings.store.cache.as_str() {
+        "" => None,
+        backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
+    };
+    Ok(Stores { parking, control, results, labels, queue, cache })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -270,10 +277,14 @@ async fn learn(server: &Server, stop: &CancellationToken) {
     let pipeline = &server.pipeline;
     loop {
         let projects = server.access.projects();
-        let learned = pipeline.allocations.learn(server.results.as_ref(), &projects, pipeline.clock.now()).await;
-        if let Err(error) = learned {
+        let results = server.results.as_ref();
+        let learned = async {
+            pipeline.allocations.learn(results, &projects, pipeline.clock.now()).await?;
+            pipeline.similar.learn(results, &projects).await
+        };
+        if let Err(error) = learned.await {
             pipeline.counters.fault("learn");
-            tracing::error!(%error, "what is in doubt could not be learned; the allocation stays as it was");
+            tracing::error!(%error, "what the results say of doubt and of reuse could not be learned; all stays as it was");
         }
         if stop.run_until_cancelled(tokio::time::sleep(LEARN_EVERY)).await.is_none() {
             return;

@@ -110,6 +110,13 @@ name!(
     ScoreName, "score"
 );
 
+impl TenantName {
+    /// The tenant of a project of which nobody said who pays: named like it.
+    pub fn of_project(project: &ProjectName) -> Self {
+        Self(Arc::clone(&project.0))
+    }
+}
+
 /// The sender's identifier of an interaction, unique within its project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -3,11 +3,14 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in [`label`].
+//! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
+//! [`label`].
 #![warn(missing_docs)]
 
 pub mod accepted;
 pub mod allocation;
+pub mod batch;
+pub mod cache;
 pub mod control;
 pub mod draw;
 pub mod error;
@@ -31,6 +34,7 @@ pub mod verdict;
 
 pub use accepted::{Accepted, Decision, DecisionState, TierScore};
 pub use allocation::Allocation;
+pub use cache::{CacheBounds, CacheEntry, CacheKey, CacheStats, CachedVerdict, VerdictCache};
 pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;

@@ -368,6 +368,19 @@ impl Spend {
     }
 }
 
+/// Verdicts on nearly the same that were judged for real all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReuseAudit {
+    /// The metric.
+    pub metric: MetricName,
+    /// The reference judge's version.
+    pub version: JudgeVersion,
+    /// How many.
+    pub judged: u64,
+    /// Of these, on how many the two lay on different sides of 0.5.
+    pub errors: u64,
+}
+
 /// What is known of the reference scores within one tenth of a cheaper judge's scores: what allocation learns from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellBucket {
@@ -461,6 +474,9 @@ pub trait Results: Recorder {
 
     /// The cells of a project's metrics, over interactions whose hour begins at or after `from`.
     async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError>;
+
+    /// How the reuse of verdicts on nearly the same has fared in a project, by metric and reference version.
+    async fn reuse_audits(&self, project: &ProjectName) -> Result<Vec<ReuseAudit>, StoreError>;
 
     /// Everything about one interaction.
     async fn interaction(&self, project: &ProjectName, id: &InteractionId) -> Result<Option<InteractionRecord>, StoreError>;

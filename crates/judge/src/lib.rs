@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod cache_key;
 pub mod chat;
 pub mod check;
 pub mod metrics;

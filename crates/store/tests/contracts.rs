@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use assize_core::StoreError;
+use assize_core::batch::BatchStore;
+use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
 use assize_core::labels::Labels;
 use assize_core::parking::Parking;
@@ -59,6 +61,20 @@ impl Opener<dyn Labels> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Opener<dyn BatchStore> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn BatchStore>, StoreError> {
+        assize_store::batch::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn VerdictCache> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn VerdictCache>, StoreError> {
+        assize_store::cache::open(&self.url(data), contract::cache::BOUNDS).await
+    }
+}
+
 struct Memory;
 
 #[async_trait]
@@ -69,6 +85,17 @@ impl Opener<dyn Queue> for Memory {
 
     async fn open(&self, _: &str) -> Result<Arc<dyn Queue>, StoreError> {
         assize_store::queue::open("memory:", Offset(0)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn VerdictCache> for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn open(&self, _: &str) -> Result<Arc<dyn VerdictCache>, StoreError> {
+        assize_store::cache::open("memory:", contract::cache::BOUNDS).await
     }
 }
 
@@ -100,4 +127,19 @@ async fn labels_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parking_sqlite() {
     contract::parking::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_sqlite() {
+    contract::batch::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cache_sqlite() {
+    contract::cache::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cache_memory() {
+    contract::cache::run(&Memory).await;
 }

@@ -26,7 +26,7 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
 /// Counters in Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "operation", security(()), responses((status = 200, body = String)))]
 pub async fn counters(State(server): State<Arc<Server>>) -> Response {
-    let mut text = server.pipeline.counters.render();
+    let mut text = server.pipeline.counters.render(&server.pipeline.panels.providers().gates());
     if let Ok(depth) = server.pipeline.queue.depth(server.clock().now()).await {
         let gauges = [("ready", depth.ready), ("delayed", depth.delayed), ("leased", depth.leased), ("dead", depth.dead)];
         let lines: String =

@@ -1,6 +1,7 @@
 //! The surfaces over HTTP: ingestion, REST, OpenAPI, health and the dashboard's pages, on one port.
 
 pub mod auth;
+pub mod cache;
 pub mod error;
 pub mod estimates;
 pub mod grpc;
@@ -101,6 +102,7 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/projects/{project}", put(keys::create_project))
             .route("/v1/projects/{project}/keys", get(keys::list).post(keys::create))
             .route("/v1/projects/{project}/keys/{id}", axum::routing::delete(keys::revoke))
+            .route("/v1/projects/{project}/cache", get(cache::show).delete(cache::purge))
             .merge(pages::router());
     }
     let router =

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{estimates, health, interactions, keys, labels, otlp, outcomes, reviews, scores, spend, verdicts};
+use super::{cache, estimates, health, interactions, keys, labels, otlp, outcomes, reviews, scores, spend, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,8 @@ use super::{estimates, health, interactions, keys, labels, otlp, outcomes, revie
         keys::list,
         keys::create,
         keys::revoke,
+        cache::show,
+        cache::purge,
         health::live,
         health::ready,
         health::counters,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::settings::{Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
+use super::settings::{Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
 
 /// The defaults, as shipped and as documentation.
@@ -50,6 +50,7 @@ struct File {
     server: Server,
     ingest: Ingest,
     store: Store,
+    cache: Cache,
     score: Score,
     report: Report,
     sampling: Sampling,
@@ -90,6 +91,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         server: file.server,
         ingest: file.ingest,
         store: file.store,
+        cache: file.cache,
         score: file.score,
         report: file.report,
         sampling: file.sampling,

@@ -1,7 +1,9 @@
 //! The shape of the configuration file. Defaults stand here and, with their explanation, in `config/default.toml`; a test holds the
 //! two together.
 
-use assize_core::{Dimension, JudgeName, MetricName, Needs, ProjectName, ReusePolicy, SamplingPolicy, TenantName};
+use std::time::Duration;
+
+use assize_core::{CacheBounds, Dimension, JudgeName, MetricName, Needs, ProjectName, ReusePolicy, SamplingPolicy, TenantName};
 use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,7 @@ pub struct Settings {
     pub server: Server,
     pub ingest: Ingest,
     pub store: Store,
+    pub cache: Cache,
     pub score: Score,
     pub report: Report,
     pub sampling: Sampling,
@@ -63,13 +66,45 @@ pub struct Store {
     pub queue: String,
     pub results: String,
     pub control: String,
+    /// Of verdicts, to be used again; empty for none.
+    pub cache: String,
     /// For how long an id that comes again is a duplicate, in days.
     pub duplicate_days: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { queue: "sqlite".to_owned(), results: "sqlite".to_owned(), control: "sqlite".to_owned(), duplicate_days: 7 }
+        let sqlite = || "sqlite".to_owned();
+        Self { queue: sqlite(), results: sqlite(), control: sqlite(), cache: sqlite(), duplicate_days: 7 }
+    }
+}
+
+/// How much of what judges said is kept to be used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Verdicts, at the most.
+    pub entries_max: u64,
+    /// Their size, at the most.
+    pub megabytes_max: u64,
+    /// For how long a verdict is used.
+    pub days: u32,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { entries_max: 1_000_000, megabytes_max: 1_024, days: 30 }
+    }
+}
+
+impl Cache {
+    /// The bounds that it describes.
+    pub fn bounds(&self) -> CacheBounds {
+        CacheBounds {
+            entries_max: self.entries_max,
+            bytes_max: self.megabytes_max.saturating_mul(1 << 20),
+            ttl: Duration::from_secs(u64::from(self.days) * 86_400),
+        }
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use assize_core::ReuseKind;
+use futures::future::join_all;
+
 use super::Pipeline;
 use super::call::call;
 use super::case::Case;
 use super::course::Course;
+use super::reuse::{Keys, again};
 use super::seat::CalledSeat;
+use super::similar::Standing;
 
 /// The courses that have somebody to ask, by judge: metrics that share a judge which can answer several questions go together.
 pub fn groups<'c, 'a>(courses: &'c mut [Course<'a>]) -> Vec<Vec<&'c mut Course<'a>>> {
@@ -23,11 +28,91 @@ pub fn groups<'c, 'a>(courses: &'c mut [Course<'a>]) -> Vec<Vec<&'c mut Course<'
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
-/// Has the judge that a group of courses wants next asked, and takes each on its way as far as it then goes.
+/// Has the judge that a group of courses wants next asked, and takes each on its way as far as it then goes. What is known from before
+/// is used; what somebody else is asking right now is waited for; the rest is asked in one call.
 pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) {
-    let seats: Vec<&CalledSeat> = group.iter().filter_map(|course| course.seat()).collect();
+    let mut keys = find_again(pipeline, case, group).await;
+    let mut flights = Vec::new();
+    let mut waits = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for at in unanswered(group) {
+        let taken_on = match (&pipeline.reuse, keys.get(at).copied().flatten()) {
+            (Some(reuse), Some(keys)) => reuse.take_on(keys.exact).map(Some),
+            _ => Ok(None),
+        };
+        match taken_on {
+            Ok(flight) => {
+                flights.extend(flight);
+                open.push(at);
+            }
+            Err(wait) => waits.push((at, wait)),
+        }
+    }
+    call_about(pipeline, case, group, &open, &keys).await;
+    // Nobody is waited for while others wait for us.
+    drop(flights);
+    let waited: Vec<usize> = waits.iter().map(|(at, _)| *at).collect();
+    if !waited.is_empty() {
+        join_all(waits.into_iter().map(|(_, wait)| wait)).await;
+        keys = find_again(pipeline, case, group).await;
+        let open: Vec<usize> = waited.into_iter().filter(|at| unanswered(group).contains(at)).collect();
+        call_about(pipeline, case, group, &open, &keys).await;
+    }
+    for course in group.iter_mut() {
+        course.advance(case);
+    }
+}
+
+/// The places in the group of those that still want the judge that the group was made for.
+fn unanswered(group: &[&mut Course<'_>]) -> Vec<usize> {
+    group.iter().enumerate().filter(|(_, course)| course.is_asking()).map(|(at, _)| at).collect()
+}
+
+/// Takes verdicts of the cache, and draws whether those on nearly the same will do. The keys of the group, in its order.
+async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Vec<Option<Keys>> {
+    let Some(reuse) = pipeline.reuse.as_ref().filter(|_| case.retries == 0) else { return vec![None; group.len()] };
+    let mut keys = Vec::with_capacity(group.len());
+    for course in group.iter() {
+        let seat = course.seat().filter(|_| course.is_asking());
+        keys.push(seat.and_then(|seat| reuse.keys(course, seat, case.subject)));
+    }
+    let now = pipeline.clock.now();
+    let mut exact = reuse.find(&keys.iter().flatten().map(|keys| keys.exact).collect::<Vec<_>>(), now).await.into_iter();
+    for (course, keys) in group.iter_mut().zip(&keys) {
+        let (Some(keys), Some(seat)) = (keys, course.seat()) else { continue };
+        if let Some(cached) = exact.next().flatten() {
+            course.take(again(&cached, seat, ReuseKind::Exact));
+            continue;
+        }
+        let (Some(similar), Some(policy)) = (keys.similar, course.metric.reuse) else { continue };
+        let standing = pipeline.similar.standing(&case.row.project, &course.decision.metric, &seat.version, &policy);
+        if standing == Standing::Stopped || course.has_similar() {
+            continue;
+        }
+        if let Some(cached) = reuse.find(&[similar], now).await.into_iter().next().flatten() {
+            let audit = if standing == Standing::InUse { policy.audit } else { 1.0 };
+            course.take_similar(again(&cached, seat, ReuseKind::Similar), audit, case);
+        }
+    }
+    keys
+}
+
+/// Calls the judge about the courses at `open`, keeps what it says, and asks the fallback judge where it failed for good.
+async fn call_about(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>], open: &[usize], keys: &[Option<Keys>]) {
+    let seats: Vec<&CalledSeat> = open.iter().filter_map(|&at| group.get(at)?.seat()).collect();
+    if seats.is_empty() {
+        return;
+    }
     let called = call(pipeline, &seats, case.subject).await;
-    for (course, called) in group.iter_mut().zip(called) {
+    for ((&at, seat), called) in open.iter().zip(seats).zip(called) {
+        let Some(course) = group.get_mut(at) else { continue };
+        if let (Ok(verdict), Some(reuse), Some(keys)) = (&called.result, &pipeline.reuse, keys.get(at).copied().flatten()) {
+            reuse.keep(course, &case.row.project, keys, verdict, pipeline.clock.now()).await;
+        }
+        if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
+            let (project, metric) = (&case.row.project, &course.decision.metric);
+            pipeline.similar.audited(project, metric, &seat.version, similar, verdict.score);
+        }
         course.answered(called, &pipeline.limits, case.retries);
         if course.failure().is_some()
             && let Some(fallback) = &course.seats.fallback
@@ -36,6 +121,5 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
                 course.fell_back(called);
             }
         }
-        course.advance(case);
     }
 }

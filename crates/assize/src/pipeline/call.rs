@@ -37,9 +37,9 @@ pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Inte
                 }
                 break;
             }
-            Ok(_slot) => judge.attempt(interaction, &questions).await,
+            Ok(slot) => slot.attempt(questions.len(), judge.attempt(interaction, &questions)).await,
         };
-        observe(pipeline, seats, &results);
+        say(pipeline, seats, &results);
         let id = pipeline.ids.call();
         let mut wait = Duration::ZERO;
         let mut results = results.into_iter();
@@ -54,7 +54,7 @@ pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Inte
             one.calls.push(record);
             one.result = result;
         }
-        let may_help = |at: &usize| called.get(*at).is_some_and(|one| one.result.as_ref().is_err_and(|e| e.kind.is_retryable()));
+        let may_help = |at: &usize| called.get(*at).is_some_and(|one| one.result.as_ref().is_err_and(|e| gate.may_pass(e.kind)));
         open.retain(may_help);
         if open.is_empty() || wait > WAIT_IN_HAND_MAX {
             break;
@@ -66,13 +66,10 @@ pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Inte
     called
 }
 
-/// Tells the gate how the provider fares, and the log. A part that failed alone is no trouble of the provider's.
-fn observe(pipeline: &Pipeline, seats: &[&CalledSeat], results: &[Result<Verdict, CallFailure>]) {
+/// Says in the log that calls fail.
+fn say(pipeline: &Pipeline, seats: &[&CalledSeat], results: &[Result<Verdict, CallFailure>]) {
     let Some(seat) = seats.first() else { return };
-    let failure = results.iter().find_map(|result| result.as_ref().err());
-    let of_call = failure.filter(|_| results.iter().all(Result::is_err));
-    seat.gate.observe(of_call);
-    if let Some(failure) = failure
+    if let Some(failure) = results.iter().find_map(|result| result.as_ref().err())
         && pipeline.limits.log_failures
         && seat.gate.should_say(failure.kind)
     {

@@ -50,9 +50,9 @@ impl<'a> Case<'a> {
         self.steps(decision).find(|step| usize::from(step.tier) == tier)
     }
 
-    /// Whether a draw for a later tier is on record.
-    pub fn has_step_beyond(&self, decision: &Decision, tier: usize) -> bool {
-        self.steps(decision).any(|step| usize::from(step.tier) > tier)
+    /// Whether a draw for a later tier of the cascade's `tiers` is on record.
+    pub fn has_step_beyond(&self, decision: &Decision, tier: usize, tiers: usize) -> bool {
+        self.steps(decision).map(|step| usize::from(step.tier)).any(|drawn_for| drawn_for > tier && drawn_for < tiers)
     }
 
     fn steps(&self, decision: &Decision) -> impl Iterator<Item = &Step> {

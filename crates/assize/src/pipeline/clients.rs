@@ -1,11 +1,14 @@
 //! The clients of the providers, opened once and shared.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use assize_core::ProviderName;
 use assize_judge::providers::{self, Provider};
 use assize_judge::spec::ProviderSpec;
 
-use super::gate::Gate;
+use super::gate::{Gate, Snapshot};
 use crate::config::ConfigError;
 use crate::secrets::provider_key;
 
@@ -13,6 +16,7 @@ use crate::secrets::provider_key;
 #[derive(Default)]
 pub struct Providers {
     open: Mutex<Vec<OpenProvider>>,
+    without_breakers: bool,
 }
 
 struct OpenProvider {
@@ -22,6 +26,25 @@ struct OpenProvider {
 }
 
 impl Providers {
+    /// Providers that are called whatever came before: for a run that somebody waits for, which had better fail than wait for hours.
+    pub fn without_breakers() -> Self {
+        Self { without_breakers: true, ..Self::default() }
+    }
+
+    /// How the gates stand, by the provider's name. Gates of one name, as settings that changed leave them, are taken together.
+    pub fn gates(&self) -> BTreeMap<ProviderName, Snapshot> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = BTreeMap::new();
+        for provider in open.iter() {
+            let snapshot = provider.gate.snapshot();
+            gates
+                .entry(provider.spec.name.clone())
+                .and_modify(|known: &mut Snapshot| *known = known.with(snapshot))
+                .or_insert(snapshot);
+        }
+        gates
+    }
+
     /// The client and the gate of the provider that `spec` describes.
     pub fn get(&self, spec: &ProviderSpec) -> Result<(Arc<dyn Provider>, Arc<Gate>), ConfigError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -31,7 +54,11 @@ impl Providers {
         let key = provider_key(spec)?;
         let client = providers::open(spec, key)
             .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
-        let gate = Arc::new(Gate::new(spec.concurrency, spec.attempts));
+        let gate = Gate::new(spec.concurrency, spec.attempts)
+            .of(spec.name.as_str())
+            .timeout(Duration::from_secs(spec.timeout_seconds))
+            .headroom(client.headroom());
+        let gate = Arc::new(if self.without_breakers { gate.without_breaker() } else { gate });
         open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), gate: Arc::clone(&gate) });
         Ok((client, gate))
     }

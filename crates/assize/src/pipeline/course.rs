@@ -9,6 +9,7 @@ use assize_core::{Accepted, Decision, JudgeName, Metric, Outcome, Reason, Scored
 use super::call::Called;
 use super::case::Case;
 use super::gate::RETRY_AFTER_MAX;
+use super::reuse::similar_version;
 use super::score::Limits;
 use super::seat::{CalledSeat, Seats};
 
@@ -36,6 +37,10 @@ pub struct Course<'a> {
     /// Whether a call was made in this delivery.
     pub called: bool,
     changed: bool,
+    /// The place of the tier that is being asked: further than [`Self::next`] once it has answered.
+    asking: usize,
+    /// What was found on nearly the same, while the reference judge is asked all the same.
+    similar: Option<f64>,
 }
 
 impl<'a> Course<'a> {
@@ -58,6 +63,8 @@ impl<'a> Course<'a> {
             try_again: None,
             called: false,
             changed: false,
+            asking: 0,
+            similar: None,
         }
     }
 
@@ -99,12 +106,67 @@ impl<'a> Course<'a> {
             }
             if let Some(verdict) = case.verdict(&self.decision.metric, &seat.version) {
                 self.take(verdict.clone());
-            } else if case.has_step_beyond(self.decision, tier) {
+            } else if case.has_step_beyond(self.decision, tier, self.metric.cascade.len()) {
                 // It was passed over before; the draws since are final.
                 self.next += 1;
             } else {
+                self.take_up_similar(case, seat);
+                self.asking = self.next;
                 return;
             }
+        }
+    }
+
+    /// Whether the judge that it wanted when it last advanced has not answered yet.
+    pub fn is_asking(&self) -> bool {
+        self.seat().is_some() && self.next == self.asking
+    }
+
+    /// Whether a verdict on nearly the same was looked at already.
+    pub fn has_similar(&self) -> bool {
+        self.similar.is_some()
+    }
+
+    /// What a verdict on nearly the same said, where the reference judge is asked all the same.
+    pub fn similar_score(&self) -> Option<f64> {
+        self.similar
+    }
+
+    /// Takes up a draw after a verdict on nearly the same that is on record: the reference judge was to be asked all the same.
+    fn take_up_similar(&mut self, case: &Case<'_>, seat: &CalledSeat) {
+        let Some(step) = case.step(self.decision, self.metric.cascade.len()) else { return };
+        if self.is_at_reference() && !self.has_similar() {
+            self.probability = step.probability;
+            self.steps.push(step.clone());
+            self.similar = case.verdict(&self.decision.metric, &similar_version(&seat.version)).map(|verdict| verdict.score);
+        }
+    }
+
+    /// Looks at a verdict of the reference judge on nearly the same: with probability `audit` the judge is asked all the same, else the
+    /// way ends with it.
+    pub fn take_similar(&mut self, verdict: Verdict, audit: f64, case: &Case<'_>) {
+        // A tier of its own, beyond those that were configured.
+        let tier = self.metric.cascade.len();
+        let step = case.step(self.decision, tier).cloned().unwrap_or_else(|| {
+            let probability = self.probability * audit;
+            Step {
+                tier: u16::try_from(tier).unwrap_or(u16::MAX),
+                judge: verdict.judge.clone(),
+                conditional: audit,
+                probability,
+                drawn: case.draw.falls_below(probability),
+                predictor: None,
+            }
+        });
+        self.probability = step.probability;
+        self.similar = Some(verdict.score);
+        let drawn = step.drawn;
+        self.steps.push(step);
+        self.verdicts.push(verdict);
+        self.changed = true;
+        if !drawn {
+            let message = "a verdict of the same judge on nearly the same was used; rates are made of those judged for real";
+            self.close(Outcome::Reused, Some(Reason::new("similar", message)));
         }
     }
 

@@ -12,9 +12,11 @@ pub mod fold;
 pub mod gate;
 pub mod panel;
 pub mod report;
+pub mod reuse;
 pub mod review;
 pub mod score;
 pub mod seat;
+pub mod similar;
 pub mod waiting;
 
 use std::sync::Arc;
@@ -40,6 +42,9 @@ pub struct Pipeline {
     pub counters: Arc<Counters>,
     pub limits: score::Limits,
     pub allocations: allocations::Allocations,
+    /// The cache of verdicts, where there is one.
+    pub reuse: Option<reuse::Reuse>,
+    pub similar: similar::Similar,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -58,10 +63,23 @@ impl Pipeline {
         recorder: Arc<dyn Recorder>,
         counters: Arc<Counters>,
         limits: score::Limits,
+        reuse: Option<reuse::Reuse>,
     ) -> Self {
-        let folded = watch::Sender::new(Offset(0));
-        let allocations = allocations::Allocations::default();
-        Self { clock, ids, draw_key, panels, queue, recorder, counters, limits, allocations, accepted: Notify::new(), folded }
+        Self {
+            clock,
+            ids,
+            draw_key,
+            panels,
+            queue,
+            recorder,
+            counters,
+            limits,
+            allocations: allocations::Allocations::default(),
+            reuse,
+            similar: similar::Similar::default(),
+            accepted: Notify::new(),
+            folded: watch::Sender::new(Offset(0)),
+        }
     }
 }
 

@@ -54,6 +54,11 @@ impl Panels {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The providers that judges were opened with.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
     /// The panel of `version`; `None` if that policy is not on record or its judges cannot be opened any more.
     pub async fn of(&self, version: &PolicyVersion) -> Result<Option<Arc<Panel>>, StoreError> {
         let current = self.current();

@@ -31,6 +31,10 @@ pub struct CalledSeat {
     pub question: usize,
     pub version: JudgeVersion,
     pub gate: Arc<Gate>,
+    /// The question leaves the interaction's context out.
+    pub without_context: bool,
+    /// The judge sees no more of an interaction than the cache's keys cover.
+    pub cacheable: bool,
 }
 
 /// The judges of a policy by their names.
@@ -38,7 +42,7 @@ pub struct Judges(HashMap<JudgeName, Opened>);
 
 enum Opened {
     Inline(Arc<dyn InlineJudge>),
-    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName> },
+    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName>, cacheable: bool },
 }
 
 /// Opens every judge that a cascade of the policy names, once.
@@ -57,7 +61,7 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (client, gate) = providers.get(provider)?;
             let (asking, questions) = questions(judge, spec);
             let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge: Arc::new(judge), gate, asking })
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
         }
     }
 }
@@ -114,13 +118,21 @@ impl Judges {
 
     fn called(&self, name: &JudgeName, metric: &AskedMetric) -> Result<CalledSeat, ConfigError> {
         let wrong = |what: &str| ConfigError::new(format!("[[judge]] {:?}: {what}", name.as_str()));
-        let Opened::Called { judge, gate, asking } = self.of(name)? else {
+        let Opened::Called { judge, gate, asking, cacheable } = self.of(name)? else {
             return Err(wrong("runs at accept and cannot be called"));
         };
         let question = asking.iter().position(|asking| asking == &metric.name);
         let question = question.ok_or_else(|| wrong("has no question to ask"))?;
         let version = judge.versions().get(question).ok_or_else(|| wrong("has no question to ask"))?.clone();
-        Ok(CalledSeat { name: name.clone(), judge: Arc::clone(judge), question, version, gate: Arc::clone(gate) })
+        Ok(CalledSeat {
+            name: name.clone(),
+            judge: Arc::clone(judge),
+            question,
+            version,
+            gate: Arc::clone(gate),
+            without_context: metric.question.as_ref().is_some_and(|question| question.without_context),
+            cacheable: *cacheable,
+        })
     }
 }
 

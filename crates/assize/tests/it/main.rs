@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cascade;
+mod chaos_provider;
 mod cli;
 mod command;
 mod config;
@@ -14,7 +15,9 @@ mod interactions;
 mod isolation;
 mod judging;
 mod otlp;
+mod resilience;
 mod restart;
+mod reuse;
 mod sampling;
 mod server;
 mod tidy;

@@ -1,6 +1,7 @@
 //! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
 //! wire format and nothing of verdicts or prices.
 
+mod headroom;
 mod openai;
 mod rate_limits;
 mod repeatable;
@@ -13,6 +14,7 @@ use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use headroom::{Headroom, Pace};
 pub use openai::OpenAi;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
@@ -73,6 +75,11 @@ pub trait Provider: Send + Sync {
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
+
+    /// What its answers said is left of its limits, kept up to date by [`Self::complete`]; `None` where it has none.
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        None
+    }
 }
 
 /// Makes ring the process's cryptography, unless something else is already. To be called before any client is made.

@@ -3,6 +3,7 @@
 //! One attempt, never a retry. The verdict is asked for as a strict JSON schema; what comes back is read with distrust, because many
 //! hosts ignore that. Formats: <https://platform.openai.com/docs/api-reference/chat>.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::judge::{CallFailure, CallFailureKind};
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::rate_limits::{self, Wait};
 use super::repeatable::repeatable;
-use super::{Completion, Provider, Request};
+use super::{Completion, Headroom, Provider, Request};
 use crate::answer;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
@@ -39,6 +40,7 @@ pub struct OpenAi {
     key_variable: Option<String>,
     timeout: Duration,
     schema: Box<RawValue>,
+    headroom: Arc<Headroom>,
 }
 
 #[derive(Serialize)]
@@ -149,6 +151,7 @@ impl OpenAi {
             key_variable: spec.api_key_env.clone(),
             timeout,
             schema,
+            headroom: Arc::default(),
         })
     }
 
@@ -310,6 +313,7 @@ impl Provider for OpenAi {
             Err(error) => return Err(self.broken(failed(Wait::default()), error)),
         };
         let status = response.status();
+        self.headroom.note(response.headers(), Timestamp::from_system(SystemTime::now()), Instant::now());
         let wait = if status.is_success() {
             Wait::default()
         } else {
@@ -336,6 +340,10 @@ impl Provider for OpenAi {
             Err(_) if !status.is_success() => Err(self.refused(failed(wait), status.as_u16(), &Value::Null)),
             Err(error) => Err(self.broken(failed(wait), error)),
         }
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.headroom))
     }
 }
 

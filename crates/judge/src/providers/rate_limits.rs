@@ -1,4 +1,4 @@
-//! How long a provider asks to wait, from the headers of its answer.
+//! What a provider says about its limits, and how long it asks to wait, from the headers of its answer.
 
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use reqwest::header::HeaderMap;
 
 /// A provider that asks for more is asked again after this much.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// No time to wait is as long as this; a date of our days, in seconds, is longer.
+const SINCE_1970: Duration = Duration::from_secs(1_000_000_000);
 
 /// What the headers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,25 +19,112 @@ pub(super) struct Wait {
     pub(super) headroom_gone: bool,
 }
 
-/// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`) and OpenAI's `x-ratelimit-remaining-*` and
-/// `x-ratelimit-reset-*`, for requests and tokens. A plain request to wait goes before the time at which a limit is full again.
+/// What an answer says about one limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Left {
+    pub(super) unit: Unit,
+    pub(super) limit: Option<f64>,
+    pub(super) remaining: f64,
+    /// Until the limit is full again.
+    pub(super) reset: Option<Duration>,
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Requests,
+    /// Of input and output together.
+    Tokens,
+    InputTokens,
+    OutputTokens,
+}
+
+/// The headers of one limit.
+struct Names {
+    unit: Unit,
+    limit: &'static str,
+    remaining: &'static str,
+    reset: &'static str,
+}
+
+macro_rules! names {
+    ($unit:ident, $prefix:literal, $suffix:literal) => {
+        Names {
+            unit: Unit::$unit,
+            limit: concat!($prefix, "limit-", $suffix),
+            remaining: concat!($prefix, "remaining-", $suffix),
+            reset: concat!($prefix, "reset-", $suffix),
+        }
+    };
+    ($unit:ident, $prefix:literal) => {
+        Names {
+            unit: Unit::$unit,
+            limit: concat!($prefix, "-limit"),
+            remaining: concat!($prefix, "-remaining"),
+            reset: concat!($prefix, "-reset"),
+        }
+    };
+}
+
+/// OpenAI's and those of hosts like it (<https://platform.openai.com/docs/guides/rate-limits>), then Anthropic's
+/// (<https://docs.anthropic.com/en/api/rate-limits>).
+const LIMITS: [Names; 6] = [
+    names!(Requests, "x-ratelimit-", "requests"),
+    names!(Tokens, "x-ratelimit-", "tokens"),
+    names!(Requests, "anthropic-ratelimit-requests"),
+    names!(Tokens, "anthropic-ratelimit-tokens"),
+    names!(InputTokens, "anthropic-ratelimit-input-tokens"),
+    names!(OutputTokens, "anthropic-ratelimit-output-tokens"),
+];
+
+/// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`), and when the limits that are used up are full
+/// again. A plain request to wait goes before that.
 pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let asked = text("retry-after-ms")
-        .and_then(|ms| scaled(ms, 1e-3))
-        .or_else(|| text("retry-after").and_then(|after| scaled(after, 1.0).or_else(|| until(after, now))));
     let mut headroom_gone = false;
     let mut reset = None;
-    for unit in ["requests", "tokens"] {
-        if text(&format!("x-ratelimit-remaining-{unit}"))
-            .and_then(|left| left.parse::<f64>().ok())
-            .is_some_and(|left| left <= 0.0)
-        {
-            headroom_gone = true;
-            reset = reset.max(text(&format!("x-ratelimit-reset-{unit}")).and_then(duration));
-        }
+    for left in left(headers, now).filter(|left| left.remaining <= 0.0) {
+        headroom_gone = true;
+        reset = reset.max(left.reset);
     }
-    Wait { retry_after: asked.or(reset).map(|wait| wait.min(WAIT_MAX)), headroom_gone }
+    Wait { retry_after: asked(headers, now).or(reset).map(|wait| wait.min(WAIT_MAX)), headroom_gone }
+}
+
+/// How long the provider asks us to wait, in so many words.
+pub(super) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let asked = text(headers, "retry-after-ms").and_then(|ms| scaled(ms, 1e-3));
+    asked
+        .or_else(|| text(headers, "retry-after").and_then(|after| scaled(after, 1.0).or_else(|| until(after, now))))
+        .map(|wait| wait.min(WAIT_MAX))
+}
+
+/// What the headers say is left of each limit that they name; times are relative to `now`.
+pub(super) fn left(headers: &HeaderMap, now: Timestamp) -> impl Iterator<Item = Left> {
+    let number = |name| text(headers, name).and_then(|number| number.parse::<f64>().ok()).filter(|number| number.is_finite());
+    LIMITS.iter().filter_map(move |names| {
+        Some(Left {
+            unit: names.unit,
+            remaining: number(names.remaining)?,
+            limit: number(names.limit),
+            reset: text(headers, names.reset).and_then(|reset| resets(reset, now)).map(|wait| wait.min(WAIT_MAX)),
+        })
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+/// A time from now (`6m0s`), RFC 3339 as Anthropic writes it, or seconds since 1970 as some gateways do.
+fn resets(text: &str, now: Timestamp) -> Option<Duration> {
+    match duration(text) {
+        Some(since_1970) if since_1970 >= SINCE_1970 => {
+            let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+            // Some write milliseconds.
+            Some(Timestamp(if since_1970 >= SINCE_1970 * 1_000 { millis / 1_000 } else { millis }).since(now))
+        }
+        Some(wait) => Some(wait),
+        None => Timestamp::parse(text).ok().map(|at| at.since(now)),
+    }
 }
 
 fn scaled(number: &str, unit_seconds: f64) -> Option<Duration> {
@@ -123,6 +212,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_by_every_kind_of_header() {
+        let left_by = |pairs: &[(&str, &str)]| -> Vec<Left> {
+            let headers: HeaderMap = pairs
+                .iter()
+                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+                .collect();
+            left(&headers, Timestamp::parse("2026-11-24T09:30:00Z").unwrap()).collect()
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let openai = [
+            ("x-ratelimit-limit-requests", "10000"),
+            ("x-ratelimit-remaining-requests", "9999"),
+            ("x-ratelimit-reset-requests", "6ms"),
+            ("x-ratelimit-remaining-tokens", "12"),
+            ("x-ratelimit-reset-tokens", "1m0s"),
+        ];
+        let requests =
+            Left { unit: Unit::Requests, limit: Some(10_000.0), remaining: 9_999.0, reset: Some(Duration::from_millis(6)) };
+        let tokens = Left { unit: Unit::Tokens, limit: None, remaining: 12.0, reset: seconds(60) };
+        assert_eq!(left_by(&openai), [requests, tokens]);
+        let anthropic = [
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2026-11-24T09:30:02Z"),
+            ("anthropic-ratelimit-output-tokens-remaining", "0"),
+            ("anthropic-ratelimit-output-tokens-reset", "2026-11-24T09:29:00Z"),
+        ];
+        let requests = Left { unit: Unit::Requests, limit: Some(50.0), remaining: 49.0, reset: seconds(2) };
+        let output = Left { unit: Unit::OutputTokens, limit: None, remaining: 0.0, reset: seconds(0) };
+        assert_eq!(left_by(&anthropic), [requests, output]);
+        assert_eq!(of(&anthropic), (Some(0), true));
+        let now = Timestamp::parse("2026-11-24T09:30:00Z").unwrap().0 / 1_000;
+        for (reset, wait) in [(format!("{}", now + 30), 30), (format!("{}", (now + 30) * 1_000), 30), ("soon".to_owned(), 0)] {
+            let left = left_by(&[("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", &reset)]);
+            assert_eq!(left[0].reset, seconds(wait).filter(|wait| !wait.is_zero()), "{reset}");
+        }
+        for nonsense in ["", "many", "NaN", "inf"] {
+            assert_eq!(left_by(&[("x-ratelimit-remaining-requests", nonsense)]), [], "{nonsense}");
+        }
+    }
+
+    #[test]
     fn durations() {
         for (text, ms) in [("1s", 1000), ("1h2m3s", 3_723_000), ("17", 17_000), ("1d", 86_400_000), ("", 0)] {
             assert_eq!(duration(text).map(|wait| wait.as_millis()), Some(ms), "{text}");
@@ -138,6 +269,8 @@ mod tests {
             let _ = duration(&text);
             let _ = duration(&number);
             let _ = until(&text, Timestamp(0));
+            let _ = resets(&text, Timestamp(0));
+            let _ = resets(&number, Timestamp(i64::MAX));
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod row;
 mod writer;
 
 pub(crate) use error::{damaged, failure};
+pub(crate) use lock::{claim, create_directory, io};
 pub(crate) use migrate::Migration;
-pub(crate) use open::{Database, Shape};
+pub(crate) use open::{Database, Durability, Shape};
 pub(crate) use writer::OnFull;

@@ -25,6 +25,15 @@ pub(crate) struct Shape {
     pub cache_kib: u32,
 }
 
+/// What a loss of power may take of what was committed. The file stays sound either way, and the end of the process takes nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Nothing.
+    Full,
+    /// The last commits. In return a commit does not wait for the disk.
+    Normal,
+}
+
 /// An open file. Dropping it waits for what is being written.
 pub(crate) struct Database<S> {
     path: PathBuf,
@@ -35,14 +44,19 @@ pub(crate) struct Database<S> {
 }
 
 impl<S: Default + Send + 'static> Database<S> {
-    /// Opens or creates the file in `directory`.
+    /// Opens or creates the file in `directory`. What it acknowledges is on disk.
     pub fn open(directory: &Path, shape: &Shape) -> Result<Self, StoreError> {
+        Self::open_with(directory, shape, Durability::Full)
+    }
+
+    /// As [`Self::open`], as durable as is said.
+    pub fn open_with(directory: &Path, shape: &Shape, durability: Durability) -> Result<Self, StoreError> {
         let directory = create_directory(directory)?;
         let claim = shape.exclusive.then(|| claim(&directory, shape.file)).transpose()?;
         let path = directory.join(shape.file);
         // Made here so that it is never readable to others; SQLite gives the files beside it the same mode.
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(|error| io(&path, &error))?;
-        let mut connection = connect(&path, shape.cache_kib)?;
+        let mut connection = connect(&path, shape.cache_kib, durability)?;
         migrate(&mut connection, &path, shape.migrations)?;
         Ok(Self { writer: Writer::start(connection, path.clone())?, readers: Readers::new(path.clone()), path, _claim: claim })
     }
@@ -73,7 +87,11 @@ impl<S: Default + Send + 'static> Database<S> {
     }
 }
 
-fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
+fn connect(path: &Path, cache_kib: u32, durability: Durability) -> Result<Connection, StoreError> {
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
     let open = || {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
@@ -81,7 +99,7 @@ fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
         // A commit is on disk when it is acknowledged: in WAL mode that takes FULL, NORMAL may lose the last ones.
         // The log is folded back every 8,000 pages (32 MiB): pages that change often are then written once for many commits.
         connection.execute_batch(&format!(
-            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;
              PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -{cache_kib}; PRAGMA trusted_schema = OFF;"
         ))?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assize_core::queue::Offset;
-use assize_core::{ProjectName, SystemClock};
+use assize_core::{ProjectName, SystemClock, TenantName};
 use assize_store::queue::MemoryQueue;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ use crate::ids::IdSource;
 use crate::pipeline::accept::{AcceptError, accept};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
+use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::{Pipeline, fold, score};
 use crate::secrets::RootSecret;
@@ -75,6 +76,12 @@ pub struct Eval {
     /// Calls in flight at once, per provider
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: Option<u32>,
+    /// Use verdicts that are kept in this directory, and keep new ones there: the same file judged again costs no call
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Ask anew, whatever is kept in --data
+    #[arg(long, requires = "data")]
+    no_cache: bool,
     /// Exit with 1 if this holds, such as 'refusal>0.1' or 'refusal.high>=0.2' (repeatable)
     #[arg(long = "fail-if", value_name = "METRIC>RATE")]
     fail_if: Vec<Threshold>,
@@ -93,7 +100,7 @@ impl Eval {
         }
         let runtime = light_runtime()?;
         let ending = runtime.block_on(async {
-            let panels = Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)).await;
+            let panels = Panels::open(&spec, Providers::without_breakers(), None, assize_core::Timestamp(0)).await;
             let panels = panels.map_err(|error| explain(error.to_string()))?;
             match self.judge(&settings, &spec, panels).await? {
                 Some(finish) => self.tell(finish),
@@ -157,6 +164,7 @@ impl Eval {
             Arc::clone(&recording) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,
+            self.reuse(settings).await?,
         ));
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
@@ -194,6 +202,15 @@ impl Eval {
                 Ok(None)
             }
         }
+    }
+
+    /// The verdicts of `--data`.
+    async fn reuse(&self, settings: &Settings) -> Result<Option<Reuse>, String> {
+        let Some(data) = self.data.as_ref().filter(|_| !self.no_cache) else { return Ok(None) };
+        std::fs::create_dir_all(data).map_err(|error| format!("{}: the directory cannot be made: {error}", data.display()))?;
+        let url = format!("sqlite:{}", data.display());
+        let cache = assize_store::cache::open(&url, settings.cache.bounds()).await.map_err(|error| error.message)?;
+        Ok(Some(Reuse::new(cache, Arc::new(TenantName::of_project))))
     }
 
     fn how_to_go_on(&self, summary: &Summary) -> String {

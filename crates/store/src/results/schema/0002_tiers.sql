@@ -5,6 +5,8 @@ ALTER TABLE verdict ADD COLUMN cache_write_tokens INTEGER;
 ALTER TABLE verdict ADD COLUMN reused TEXT; -- 'exact' or 'similar'
 ALTER TABLE verdict ADD COLUMN saved INTEGER; -- nano-dollars
 
+CREATE INDEX verdict_similar ON verdict (project, metric) WHERE reused = 'similar';
+
 -- Draws between called tiers.
 CREATE TABLE step (
     key         BLOB NOT NULL,

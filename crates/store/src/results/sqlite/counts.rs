@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use assize_core::allocation::Cell;
-use assize_core::results::{CellBucket, OutcomeCount, Outcomes, Spend, SpendBy};
+use assize_core::results::{CellBucket, OutcomeCount, Outcomes, ReuseAudit, Spend, SpendBy};
 use assize_core::{Hour, JudgeName, JudgeVersion, MetricName, Outcome, ProjectName, Timestamp};
 use rusqlite::Connection;
 
@@ -61,6 +61,28 @@ pub(super) fn cells(connection: &Connection, project: &ProjectName, from: Timest
         });
     }
     Ok(cells)
+}
+
+/// Of the verdicts on nearly the same, those whose interaction the reference judge has judged too.
+pub(super) fn reuse_audits(connection: &Connection, project: &ProjectName) -> Result<Vec<ReuseAudit>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT similar.metric, real.version, count(*), sum((similar.score >= 0.5) <> (real.score >= 0.5))
+         FROM verdict AS similar
+         JOIN verdict AS real ON real.key = similar.key AND real.metric = similar.metric AND real.is_reference = 1
+         WHERE similar.project = ?1 AND similar.reused = 'similar'
+         GROUP BY similar.metric, real.version",
+    )?;
+    let mut rows = statement.query([project.as_str()])?;
+    let mut audits = Vec::new();
+    while let Some(row) = rows.next()? {
+        audits.push(ReuseAudit {
+            metric: name(row, 0, MetricName::new)?,
+            version: JudgeVersion::from_stored(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?),
+            judged: row.get::<_, i64>(2)?.unsigned_abs(),
+            errors: row.get::<_, i64>(3)?.unsigned_abs(),
+        });
+    }
+    Ok(audits)
 }
 
 /// Spend in all hours that `[from, to)` touches. Keys: empty for the total, names, models, `2026-11-24T08:00:00Z`, `2026-11-24`.

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, Spend, SpendBy,
-    SumsBucket, SumsQuery, VerdictRecord,
+    CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend,
+    SpendBy, SumsBucket, SumsQuery, VerdictRecord,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -128,6 +128,11 @@ impl Results for SqliteResults {
     async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError> {
         let project = project.clone();
         self.read(move |connection| counts::cells(connection, &project, from)).await
+    }
+
+    async fn reuse_audits(&self, project: &ProjectName) -> Result<Vec<ReuseAudit>, StoreError> {
+        let project = project.clone();
+        self.read(move |connection| counts::reuse_audits(connection, &project)).await
     }
 
     async fn interaction(&self, project: &ProjectName, id: &InteractionId) -> Result<Option<InteractionRecord>, StoreError> {

@@ -1,0 +1,161 @@
+//! Verdicts used again: of the very same question for good, of nearly the same as one more cheap tier.
+//!
+//! The cache is looked up after the draw, so that probabilities stay true, and never again for an item that came back: what failed once
+//! is asked for.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use assize_core::{
+    CacheEntry, CacheKey, CachedVerdict, Interaction, JudgeVersion, NanoUsd, ProjectName, ReuseKind, Reused, TenantName,
+    Timestamp, Verdict, VerdictCache,
+};
+use assize_judge::cache_key;
+use tokio::sync::watch;
+
+use super::course::Course;
+use super::seat::CalledSeat;
+
+/// Who pays for a project.
+pub type TenantOf = Arc<dyn Fn(&ProjectName) -> TenantName + Send + Sync>;
+
+/// The cache of verdicts, and what is being asked right now.
+pub struct Reuse {
+    cache: Arc<dyn VerdictCache>,
+    tenant_of: TenantOf,
+    flights: Arc<Flights>,
+}
+
+/// The keys under which a judge's answer to one metric's question is found again.
+#[derive(Clone, Copy)]
+pub struct Keys {
+    pub exact: CacheKey,
+    /// Where the metric uses verdicts on nearly the same, and the judge is its reference.
+    pub similar: Option<CacheKey>,
+}
+
+impl Reuse {
+    pub fn new(cache: Arc<dyn VerdictCache>, tenant_of: TenantOf) -> Self {
+        Self { cache, tenant_of, flights: Arc::default() }
+    }
+
+    /// The cache itself, to be purged or counted.
+    pub fn cache(&self) -> &dyn VerdictCache {
+        self.cache.as_ref()
+    }
+
+    /// The keys of what the course asks next; `None` where the answer depends on more than a key covers.
+    pub fn keys(&self, course: &Course<'_>, seat: &CalledSeat, interaction: &Interaction) -> Option<Keys> {
+        if !seat.cacheable {
+            return None;
+        }
+        let tenant = (self.tenant_of)(&interaction.project);
+        let (metric, version) = (&course.decision.metric, &seat.version);
+        let exact = cache_key::exact(&tenant, metric, version, interaction, seat.without_context);
+        let wants_similar = course.metric.reuse.is_some() && course.is_at_reference();
+        let similar = || cache_key::normalised(&tenant, metric, version, interaction, seat.without_context);
+        Some(Keys { exact, similar: wants_similar.then(similar) })
+    }
+
+    /// What is kept under `keys`, in their order.
+    pub async fn find(&self, keys: &[CacheKey], now: Timestamp) -> Vec<Option<Arc<CachedVerdict>>> {
+        self.cache.get(keys, now).await
+    }
+
+    /// Keeps a verdict that was given anew.
+    pub async fn keep(&self, course: &Course<'_>, project: &ProjectName, keys: Keys, verdict: &Verdict, at: Timestamp) {
+        let tenant = (self.tenant_of)(project);
+        let metric = course.decision.metric.clone();
+        let entry = |key| CacheEntry { key, tenant: tenant.clone(), metric: metric.clone(), verdict: verdict.clone(), at };
+        self.cache.put([Some(keys.exact), keys.similar].into_iter().flatten().map(entry).collect()).await;
+        if let Some(trouble) = self.cache.trouble() {
+            tracing::warn!(%trouble, "the verdict cache");
+        }
+    }
+
+    /// Takes on `key`, so that whoever asks the same meanwhile waits for the answer; `Err` is the wait, where somebody has.
+    pub fn take_on(&self, key: CacheKey) -> Result<Flight, impl Future<Output = ()> + use<>> {
+        self.flights.take_on(key)
+    }
+}
+
+/// A verdict of the cache as that of `seat`, for nothing.
+pub fn again(cached: &CachedVerdict, seat: &CalledSeat, kind: ReuseKind) -> Verdict {
+    let version = match kind {
+        ReuseKind::Exact => seat.version.clone(),
+        ReuseKind::Similar => similar_version(&seat.version),
+    };
+    Verdict {
+        judge: seat.name.clone(),
+        version,
+        usage: None,
+        cost: Some(NanoUsd::ZERO),
+        latency_ms: 0,
+        reused: Some(Reused { kind, saved: cached.verdict.cost }),
+        ..cached.verdict.clone()
+    }
+}
+
+/// The version of what is found on nearly the same: another judge than the one that gave it.
+pub fn similar_version(version: &JudgeVersion) -> JudgeVersion {
+    JudgeVersion::of(&[b"similar", version.as_str().as_bytes()])
+}
+
+/// No answer is waited for longer than this; then the question is asked again.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Questions that are being asked. As many as items in hand, at the most.
+#[derive(Default)]
+struct Flights(Mutex<HashMap<CacheKey, watch::Receiver<()>>>);
+
+/// A question that is being asked, until this is dropped.
+pub struct Flight {
+    key: CacheKey,
+    flights: Arc<Flights>,
+    _landing: watch::Sender<()>,
+}
+
+impl Flights {
+    fn take_on(self: &Arc<Self>, key: CacheKey) -> Result<Flight, impl Future<Output = ()> + use<>> {
+        let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(landing) = flying.get(&key) {
+            let mut landing = landing.clone();
+            return Err(async move {
+                // The sender never sends: it is dropped when the flight is over.
+                let _ = tokio::time::timeout(WAIT_MAX, landing.changed()).await;
+            });
+        }
+        let (sender, receiver) = watch::channel(());
+        flying.insert(key, receiver);
+        Ok(Flight { key, flights: Arc::clone(self), _landing: sender })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_same_question_is_asked_once_at_a_time() {
+        let flights = Arc::new(Flights::default());
+        let key = CacheKey([1; 32]);
+        let flight = flights.take_on(key).ok().unwrap();
+        assert!(flights.take_on(CacheKey([2; 32])).is_ok());
+        let Err(wait) = flights.take_on(key) else { panic!("taken on twice") };
+        let waiting = tokio::spawn(wait);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(flight);
+        waiting.await.unwrap();
+        assert!(flights.take_on(key).is_ok(), "and again afterwards");
+        assert!(flights.0.lock().unwrap().is_empty());
+    }
+}
