@@ -50,7 +50,8 @@ pub struct DrawForm {
     #[serde(default)]
     token: String,
     metric: String,
-    n: usize,
+    #[serde(default)]
+    n: String,
     #[serde(default)]
     stratify: String,
 }
@@ -143,7 +144,8 @@ pub async fn draw_more(
         metric,
         from: now.minus(DRAWN_FROM),
         to: now.plus(assize_core::time::EVENT_TIME_FUTURE_MAX),
-        n: given.n,
+        // What is no number is refused as 0 is.
+        n: given.n.trim().parse().unwrap_or(0),
         stratify: given.stratify == "true",
         by: reviewer(None, &viewer.who).map_err(page_of_error)?,
     };

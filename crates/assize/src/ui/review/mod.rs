@@ -123,7 +123,7 @@ fn action(view: &ReviewPage, path: &str) -> String {
 
 fn asked(view: &ReviewPage, metric: &MetricName, item: &Item) -> Markup {
     html! {
-        form.answer #answer method="post" action=(action(view, PATH)) {
+        form.labelling #answer method="post" action=(action(view, PATH)) {
             input type="hidden" name="token" value=(view.token);
             input type="hidden" name="metric" value=(metric);
             input type="hidden" name="review" value=(item.review);
