@@ -98,13 +98,14 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let draw_key = secret.draw_key();
     let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max).await.map_err(text)?;
     set_up(&access, &settings, clock.as_ref()).await?;
-    let panels = Panels::open(&spec, Providers::default(), Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
+    let providers = Providers::kept_from(directories(&settings, &data));
+    let panels = Panels::open(&spec, providers, Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
     let tiers = panels.current().policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1);
     let limits = Limits {
         in_flight_max: settings.score.in_flight_max.max(1),
         deliveries_max: settings.score.deliveries_max.max(1),
         age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
-        lease: Limits::lease_for(&spec.providers, tiers),
+        lease: Limits::lease_for(&spec.paces(), tiers),
         log_failures: true,
         requeue_first: Duration::from_secs(2),
     };
@@ -143,6 +144,13 @@ struct Stores {
     labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
+}
+
+/// The directories that hold data.
+fn directories(settings: &Settings, data: &std::path::Path) -> Vec<PathBuf> {
+    let elsewhere = [&settings.store.queue, &settings.store.results, &settings.store.control].into_iter();
+    let elsewhere = elsewhere.filter_map(|url| url.strip_prefix("sqlite:")).map(|path| path.strip_prefix("//").unwrap_or(path));
+    elsewhere.map(PathBuf::from).chain([data.to_owned()]).collect()
 }
 
 async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stores, String> {

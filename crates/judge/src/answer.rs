@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Result<Answer, String> {
     Ok(Answer { score: score(object.get("score"))?, reason: reason(object.get("reason"))? })
 }
 
-fn score(value: Option<&Value>) -> Result<f64, String> {
+pub(crate) fn score(value: Option<&Value>) -> Result<f64, String> {
     let value = value.ok_or("the answer has no score")?;
     let score = value.as_f64().ok_or_else(|| format!("the score is {}, not a number", kind_of(value)))?;
     if (0.0..=1.0).contains(&score) {
@@ -49,7 +49,7 @@ fn score(value: Option<&Value>) -> Result<f64, String> {
     }
 }
 
-fn reason(value: Option<&Value>) -> Result<String, String> {
+pub(crate) fn reason(value: Option<&Value>) -> Result<String, String> {
     match value {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.chars().take(REASON_CHARS_MAX).collect()),
@@ -57,7 +57,7 @@ fn reason(value: Option<&Value>) -> Result<String, String> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

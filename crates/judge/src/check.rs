@@ -23,11 +23,11 @@ impl SpecError {
     }
 }
 
-fn ensure(holds: bool, key: impl Into<String>, message: impl FnOnce() -> String) -> Result<(), SpecError> {
+pub(crate) fn ensure(holds: bool, key: impl Into<String>, message: impl FnOnce() -> String) -> Result<(), SpecError> {
     if holds { Ok(()) } else { Err(SpecError::new(key, message())) }
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> Result<(), SpecError> {
+pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> Result<(), SpecError> {
     ensure(value >= low && value <= high, key, || format!("{value} is out of range: use {low} to {high}"))
 }
 
@@ -57,21 +57,25 @@ impl ProviderSpec {
             })?;
         }
         match self.kind {
-            ProviderKind::Openai => self.endpoint().map(|_| ()),
+            ProviderKind::Openai | ProviderKind::Anthropic | ProviderKind::Gemini => self.base().map(|_| ()),
             ProviderKind::Simulated => ensure(self.base_url.is_none(), "base_url", || {
                 "the simulated provider calls nobody: leave base_url out, or use kind = \"openai\"".into()
             }),
         }
     }
 
-    /// The address of chat completions below `base_url`.
-    pub(crate) fn endpoint(&self) -> Result<Url, SpecError> {
-        let wrong = |why: &str| {
-            SpecError::new("base_url", format!("{why}: write the address up to the version, such as https://api.openai.com/v1"))
+    /// `base_url`, parsed.
+    pub(crate) fn base(&self) -> Result<Url, SpecError> {
+        let example = match self.kind {
+            ProviderKind::Anthropic => "https://api.anthropic.com/v1",
+            ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            ProviderKind::Openai | ProviderKind::Simulated => "https://api.openai.com/v1",
         };
+        let wrong =
+            |why: &str| SpecError::new("base_url", format!("{why}: write the address up to the version, such as {example}"));
         let given = self.base_url.as_deref().ok_or_else(|| wrong("missing"))?;
         // The text is not repeated: it may hold a password.
-        let mut url = Url::parse(given).map_err(|error| wrong(&format!("not a URL ({error})")))?;
+        let url = Url::parse(given).map_err(|error| wrong(&format!("not a URL ({error})")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(wrong("neither http:// nor https://"));
         }
@@ -81,8 +85,6 @@ impl ProviderSpec {
         if url.fragment().is_some() {
             return Err(wrong("it has a #fragment"));
         }
-        let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
-        url.set_path(&path);
         Ok(url)
     }
 }
@@ -92,7 +94,11 @@ impl JudgeSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         match &self.kind {
             JudgeKind::Rules(spec) => spec.check(),
+            JudgeKind::Linear(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
+            JudgeKind::Bert(spec) => spec.check(),
+            JudgeKind::Command(spec) => spec.check(),
+            JudgeKind::Http(spec) => spec.check(),
         }
     }
 }
@@ -227,6 +233,8 @@ mod tests {
         assert_eq!(provider(json!({})), Ok(()));
         for (change, key) in [
             (json!({"base_url": null}), "base_url"),
+            (json!({"kind": "anthropic", "base_url": null}), "base_url"),
+            (json!({"kind": "gemini", "base_url": null}), "base_url"),
             (json!({"base_url": "localhost:8400"}), "base_url"),
             (json!({"base_url": "ftp://x/v1"}), "base_url"),
             (json!({"base_url": "http://"}), "base_url"),
@@ -284,18 +292,6 @@ mod tests {
         let spec: ProviderSpec =
             serde_json::from_value(json!({"name": "p", "kind": "openai", "base_url": "https://me:hunter2@x/v1"})).unwrap();
         assert!(!spec.check().unwrap_err().to_string().contains("hunter2"));
-    }
-
-    #[test]
-    fn the_endpoint_lies_below_the_base_url() {
-        for (given, endpoint) in [
-            ("https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            ("http://127.0.0.1:8400/v1/", "http://127.0.0.1:8400/v1/chat/completions"),
-            ("https://x.example/openai?api-version=1", "https://x.example/openai/chat/completions?api-version=1"),
-        ] {
-            let spec: ProviderSpec = serde_json::from_value(json!({"name": "p", "kind": "openai", "base_url": given})).unwrap();
-            assert_eq!(spec.endpoint().unwrap().as_str(), endpoint);
-        }
     }
 
     #[test]

@@ -1,32 +1,88 @@
-//! What models charge that need no `price` in the configuration. A model that is not here has no price, which is not the same as
-//! costing nothing.
+//! What models charge that need no `price` in the configuration, live and in a batch, and until when they are served. A model that is
+//! not here has no price, which is not the same as costing nothing.
+//!
+//! Three things that vendors charge are not in the lists. Some ask more for very long prompts (from 100,000 to 272,000 tokens on, by
+//! model) and for processing in a chosen region; and a price that is lowered for a time stands at what it will be, so that a cost can
+//! look too high but never too low. Where that matters, a judge's own `price` goes before the list.
+
+mod anthropic;
+mod gemini;
+mod openai;
 
 use assize_core::{NanoUsd, Price};
+use jiff::civil::Date;
 
-/// US dollars per million tokens, in cents.
-const fn cents(input: u64, cached_input: u64, output: u64) -> Price {
+/// What a vendor's list says of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListPrice {
+    /// What a live call costs.
+    pub price: Price,
+    /// What the same call costs as part of a batch; `None` where there are none.
+    pub batch: Option<Price>,
+    /// The day from which calls to the model fail, where the vendor has announced it.
+    pub shutdown: Option<Date>,
+}
+
+/// One line of a list: the names a model goes by, and what holds for it.
+type Line = (&'static [&'static str], ListPrice);
+
+/// What its own vendor's list says of `model`, by its exact name.
+pub fn listed(model: &str) -> Option<&'static ListPrice> {
+    [openai::LIST, anthropic::LIST, gemini::LIST]
+        .into_iter()
+        .flatten()
+        .find(|(names, _)| names.contains(&model))
+        .map(|(_, price)| price)
+}
+
+/// The list price of a live call to `model`.
+pub fn built_in(model: &str) -> Option<Price> {
+    listed(model).map(|listed| listed.price)
+}
+
+/// US dollars per million tokens: input, input read from the prompt cache, input written to it, output.
+const fn usd(input: f64, cached_input: f64, cache_write: f64, output: f64) -> Price {
+    Price { input: nano(input), cached_input: nano(cached_input), cache_write: nano(cache_write), output: nano(output) }
+}
+
+const fn nano(usd: f64) -> NanoUsd {
+    NanoUsd((usd * 1e9 + 0.5) as u64)
+}
+
+/// The price at `percent` of itself, rounded up.
+const fn at(percent: u64, price: Price) -> Price {
+    const fn part(percent: u64, price: NanoUsd) -> NanoUsd {
+        NanoUsd((price.0 * percent).div_ceil(100))
+    }
     Price {
-        input: NanoUsd(input * 10_000_000),
-        cached_input: NanoUsd(cached_input * 10_000_000),
-        cache_write: NanoUsd(input * 10_000_000),
-        output: NanoUsd(output * 10_000_000),
+        input: part(percent, price.input),
+        cached_input: part(percent, price.cached_input),
+        cache_write: part(percent, price.cache_write),
+        output: part(percent, price.output),
     }
 }
 
-/// The list price of `model`, by its exact name, at its own vendor.
-///
-/// Sources: OpenAI's price list. `gpt-4o-2024-05-13`: $5 input, $15 output per million tokens, no discount for cached input.
-/// `gpt-4o`: $2.50 input, $1.25 cached input, $10 output.
-pub fn built_in(model: &str) -> Option<Price> {
-    match model {
-        "gpt-4o" => Some(cents(250, 125, 1_000)),
-        "gpt-4o-2024-05-13" => Some(cents(500, 500, 1_500)),
-        _ => None,
+impl ListPrice {
+    /// A model without batches.
+    const fn live(price: Price) -> Self {
+        Self { price, batch: None, shutdown: None }
+    }
+
+    /// A model whose batches cost half of everything.
+    const fn half_in_batches(price: Price) -> Self {
+        Self { price, batch: Some(at(50, price)), shutdown: None }
+    }
+
+    /// The same, served until the day before.
+    const fn until(self, year: i16, month: i8, day: i8) -> Self {
+        Self { shutdown: Some(jiff::civil::date(year, month, day)), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use assize_core::TokenUsage;
 
     use super::*;
@@ -43,6 +99,51 @@ mod tests {
         assert_eq!(cost("gpt-4o-2024-05-13", 800), "$0.00575");
         assert_eq!(cost("gpt-4o", 0), "$0.003");
         assert_eq!(cost("gpt-4o", 800), "$0.002");
+        assert_eq!(cost("gpt-6-luna", 0), "$0.000125");
+        assert_eq!(cost("claude-haiku-5-5", 800), "$0.000053");
+        assert_eq!(cost("gemini-3.5-flash-lite", 0), "$0.000425");
+    }
+
+    #[test]
+    fn writing_to_the_cache_has_its_price() {
+        let usage = TokenUsage { input: 1000, output: 50, cached_input: 0, cache_write: 900 };
+        assert_eq!(built_in("claude-haiku-4-5").unwrap().cost(&usage).to_string(), "$0.001475");
+        assert_eq!(built_in("gpt-4o").unwrap().cost(&usage).to_string(), "$0.003");
+    }
+
+    #[test]
+    fn a_batch_costs_half() {
+        let usage = TokenUsage { input: 1000, output: 50, ..TokenUsage::default() };
+        for (names, listed) in [openai::LIST, anthropic::LIST].into_iter().flatten() {
+            let batch = listed.batch.unwrap().cost(&usage);
+            assert_eq!(NanoUsd(batch.0 * 2), listed.price.cost(&usage), "{names:?}");
+        }
+        let cached = TokenUsage { cached_input: 1000, ..usage };
+        // The older models give no discount twice.
+        assert_eq!(listed("gpt-4o").unwrap().batch.unwrap().cost(&cached).to_string(), "$0.0015");
+        assert_eq!(listed("gpt-4.1").unwrap().batch.unwrap().cost(&cached).to_string(), "$0.0012");
+        assert_eq!(listed("gpt-5.4-nano").unwrap().batch.unwrap().cost(&cached).to_string(), "$0.00004125");
+    }
+
+    #[test]
+    fn every_line_is_plausible_and_every_name_occurs_once() {
+        let mut names = HashSet::new();
+        for (line, ListPrice { price, batch, .. }) in [openai::LIST, anthropic::LIST, gemini::LIST].into_iter().flatten() {
+            for name in *line {
+                assert!(names.insert(name), "{name} is listed twice");
+            }
+            for price in [Some(price), batch.as_ref()].into_iter().flatten() {
+                assert!(price.cached_input <= price.input && price.input <= price.cache_write, "{line:?}");
+                assert!(price.input < price.output && price.cached_input > NanoUsd(0), "{line:?}");
+            }
+        }
+        assert!(names.len() > 50);
+    }
+
+    #[test]
+    fn what_is_shut_down_says_when() {
+        assert_eq!(listed("gpt-4o").unwrap().shutdown, Some(jiff::civil::date(2027, 1, 14)));
+        assert_eq!(listed("gpt-6-luna").unwrap().shutdown, None);
     }
 
     #[test]

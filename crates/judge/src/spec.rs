@@ -1,8 +1,12 @@
 //! How judges, providers and questions are written in the configuration, and kept with a policy so that an item can be scored by
 //! the judges that were in force when it was accepted. Secrets are never part of it: a provider names a variable.
 
-use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName};
+use assize_core::{JudgeName, NanoUsd, Needs, Price, ProviderName, TierKind};
 use serde::{Deserialize, Serialize};
+
+pub use crate::bert::BertSpec;
+pub use crate::command::CommandSpec;
+pub use crate::http_judge::HttpSpec;
 
 /// One `[[provider]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,7 +16,7 @@ pub struct ProviderSpec {
     pub name: ProviderName,
     /// Which protocol it speaks.
     pub kind: ProviderKind,
-    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required for `openai`.
+    /// Where it is, up to and including the version: `https://api.openai.com/v1`. Required unless simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The environment variable that holds the API key.
@@ -47,6 +51,10 @@ fn attempts() -> u32 {
 pub enum ProviderKind {
     /// OpenAI's chat completions, or any host that is compatible.
     Openai,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's generateContent, as the Gemini API speaks it.
+    Gemini,
     /// The built-in provider of the demonstration; its verdicts are marked as simulated.
     Simulated,
 }
@@ -67,8 +75,52 @@ pub struct JudgeSpec {
 pub enum JudgeKind {
     /// Free rules, at accept, on everything.
     Rules(RulesSpec),
+    /// A linear model, at accept, on everything.
+    Linear(LinearSpec),
     /// A chat model, asked for a score and a reason.
     Chat(ChatSpec),
+    /// A classifier of the BERT kind in a folder, run in this process.
+    Bert(BertSpec),
+    /// A script or program, in workers that are kept running.
+    Command(CommandSpec),
+    /// A service over HTTP.
+    Http(HttpSpec),
+}
+
+impl JudgeKind {
+    /// Whether only the operator's own configuration file may describe such a judge: it runs a command, reads a file, or sends a secret
+    /// of the environment to an address. Whatever takes judges from elsewhere has to refuse it.
+    pub fn is_operators_alone(&self) -> bool {
+        match self {
+            Self::Rules(_) | Self::Chat(_) => false,
+            Self::Linear(linear) => !linear.model.starts_with("builtin:"),
+            Self::Command(_) | Self::Http(_) | Self::Bert(_) => true,
+        }
+    }
+
+    /// Where it runs.
+    pub fn tier(&self) -> TierKind {
+        match self {
+            Self::Rules(_) | Self::Linear(_) => TierKind::Inline,
+            Self::Chat(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
+        }
+    }
+
+    /// The provider that it calls; `None` where it needs none.
+    pub fn provider(&self) -> Option<&ProviderName> {
+        match self {
+            Self::Chat(chat) => Some(&chat.provider),
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
+        }
+    }
+
+    /// The question of its own that it asks where a metric has none.
+    pub fn question(&self) -> Option<&str> {
+        match self {
+            Self::Chat(chat) => chat.question.as_deref(),
+            Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
+        }
+    }
 }
 
 /// What part of an interaction a rule reads.
@@ -137,6 +189,18 @@ pub enum PiiKind {
     UsSsn,
     /// An IPv4 address.
     IpAddress,
+}
+
+/// A linear model as a judge: free, at accept, microseconds a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearSpec {
+    /// `builtin:toxicity`, `builtin:sentiment`, or the path of a file that `assize judge train` made.
+    pub model: String,
+    /// What it reads. Left out, it is what the built-in model was made for (toxicity the output, sentiment the input), and the output
+    /// for a file. Of the input only the messages of the role `user` are read, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Field>,
 }
 
 /// A chat model as a judge.

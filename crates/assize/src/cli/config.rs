@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use assize_core::{Metric, SamplingPolicy};
-use assize_judge::rules;
 use assize_judge::spec::JudgeKind;
+use assize_judge::{linear, rules};
 use clap::{Args, Subcommand};
 
 use super::{Ending, runtime, say};
@@ -103,9 +103,12 @@ fn unused(settings: &Settings, spec: &PolicySpec) -> Vec<String> {
 /// Judges that no metric names are opened too: a typing error in one would show only when it is used.
 fn open_unused(settings: &Settings) -> Result<(), ConfigError> {
     for judge in &settings.judge {
-        if let JudgeKind::Rules(spec) = &judge.kind {
-            rules::open(spec).map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
-        }
+        let opened = match &judge.kind {
+            JudgeKind::Rules(spec) => rules::open(spec).map(|_| ()),
+            JudgeKind::Linear(spec) => linear::open(spec).map(|_| ()),
+            JudgeKind::Chat(_) | JudgeKind::Bert(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => Ok(()),
+        };
+        opened.map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
     }
     Ok(())
 }

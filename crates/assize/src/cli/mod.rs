@@ -5,6 +5,8 @@ mod config;
 mod dataset;
 mod demo;
 mod eval;
+mod judge;
+mod judge_worker;
 mod key;
 mod label;
 mod remote;
@@ -35,6 +37,8 @@ enum Command {
     Serve(serve::Serve),
     /// Judge a file of interactions and print the rates
     Eval(eval::Eval),
+    /// Make judges and know how good they are
+    Judge(judge::Judge),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
     /// Have people label what the judge judged: draw, look at one after the other, see how far it has come
@@ -49,6 +53,8 @@ enum Command {
     Config(config::Config),
     /// Print completions for a shell
     Completions(completions::Completions),
+    #[command(name = crate::pipeline::code::WORKER_COMMAND, hide = true)]
+    JudgeWorker(judge_worker::JudgeWorker),
 }
 
 /// How a command ends.
@@ -69,6 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Up(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Judge(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Review(command) => command.run(),
         Command::Label(command) => command.run(),
@@ -76,6 +83,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Key(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::JudgeWorker(command) => command.run(),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -2,10 +2,9 @@
 
 use assize_core::{JudgeName, TierKind};
 use assize_judge::metrics;
-use assize_judge::spec::{JudgeKind, JudgeSpec};
+use assize_judge::spec::JudgeSpec;
 
 use super::ConfigError;
-use super::policy::provider_of;
 use super::settings::{CascadeEntry, MetricSpec, Settings};
 
 /// The longest time that a provider's batch may take, and a bit.
@@ -69,15 +68,7 @@ pub fn check<'a>(metric: &MetricSpec, settings: &'a Settings) -> Result<Vec<&'a 
 
 /// Whether the judge runs at accept, on everything.
 pub fn is_inline(judge: &JudgeSpec) -> bool {
-    kind(judge) == TierKind::Inline
-}
-
-/// Where the judge runs.
-pub fn kind(judge: &JudgeSpec) -> TierKind {
-    match &judge.kind {
-        JudgeKind::Rules(_) => TierKind::Inline,
-        JudgeKind::Chat(_) => TierKind::Called,
-    }
+    judge.kind.tier() == TierKind::Inline
 }
 
 fn find<'a>(name: &JudgeName, settings: &'a Settings) -> Result<&'a JudgeSpec, String> {
@@ -101,7 +92,7 @@ fn with_rules() -> String {
 }
 
 fn check_provider(judge: &JudgeSpec, settings: &Settings) -> Result<(), ConfigError> {
-    match provider_of(judge) {
+    match judge.kind.provider() {
         Some(name) if !settings.provider.iter().any(|provider| &provider.name == name) => Err(ConfigError::new(format!(
             "[[judge]] {:?}: `provider` names {:?}, which is not configured: add a [[provider]] with that name",
             judge.name.as_str(),

@@ -2,6 +2,7 @@
 //! force when it was accepted.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use assize_core::{Dimension, JudgeName, MetricName, ProviderName, ReusePolicy, SamplingPolicy};
 use assize_judge::metrics;
@@ -50,6 +51,16 @@ impl AskedMetric {
     }
 }
 
+/// How something that is called may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// No attempt takes longer.
+    pub attempt_max: Duration,
+    pub attempts: u32,
+    /// Calls at once.
+    pub at_once: usize,
+}
+
 impl PolicySpec {
     /// The policy that the settings describe. Errors name the list, the entry and the key.
     pub fn of(settings: &Settings) -> Result<Self, ConfigError> {
@@ -64,6 +75,7 @@ impl PolicySpec {
         }
         for judge in &settings.judge {
             judge.check().map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
+            check_variables(judge, settings)?;
         }
         if settings.metric.is_empty() {
             return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
@@ -71,7 +83,7 @@ impl PolicySpec {
         let metrics = settings.metric.iter().map(|metric| asked(metric, settings)).collect::<Result<Vec<_>, _>>()?;
         let used = |judge: &&JudgeSpec| metrics.iter().any(|metric| metric.asks(&judge.name));
         let judges: Vec<JudgeSpec> = settings.judge.iter().filter(used).cloned().collect();
-        let called: HashSet<&ProviderName> = judges.iter().filter_map(provider_of).collect();
+        let called: HashSet<&ProviderName> = judges.iter().filter_map(|judge| judge.kind.provider()).collect();
         let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
         Ok(Self {
             metrics,
@@ -80,6 +92,30 @@ impl PolicySpec {
             sampling: settings.sampling.0.clone(),
             dimensions: settings.report.dimensions.clone(),
         })
+    }
+
+    /// The paces of all that is called: the providers, and the judges that need none.
+    pub fn paces(&self) -> Vec<Pace> {
+        let providers = self.providers.iter().map(|provider| Pace {
+            attempt_max: Duration::from_secs(provider.timeout_seconds),
+            attempts: provider.attempts,
+            at_once: provider.concurrency,
+        });
+        let own = self.judges.iter().filter_map(|judge| match &judge.kind {
+            JudgeKind::Command(command) => Some(Pace {
+                // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
+                attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
+                attempts: command.attempts,
+                at_once: command.workers,
+            }),
+            JudgeKind::Http(http) => Some(Pace {
+                attempt_max: Duration::from_secs(http.timeout_seconds),
+                attempts: http.attempts,
+                at_once: http.concurrency,
+            }),
+            _ => None,
+        });
+        providers.chain(own).collect()
     }
 
     /// The judge of this name.
@@ -132,11 +168,22 @@ fn check_sampling(metric: &MetricSpec, settings: &Settings) -> Result<(), String
     Ok(())
 }
 
-/// The provider that the judge calls; `None` where it needs none.
-pub(super) fn provider_of(judge: &JudgeSpec) -> Option<&ProviderName> {
-    match &judge.kind {
-        JudgeKind::Rules(_) => None,
-        JudgeKind::Chat(chat) => Some(&chat.provider),
+/// No script sees the key of a provider or of another judge, whatever its variable is called.
+fn check_variables(judge: &JudgeSpec, settings: &Settings) -> Result<(), ConfigError> {
+    let JudgeKind::Command(command) = &judge.kind else { return Ok(()) };
+    let of_providers = settings.provider.iter().filter_map(|provider| provider.api_key_env.as_ref());
+    let of_services = settings.judge.iter().filter_map(|judge| match &judge.kind {
+        JudgeKind::Http(http) => Some(http.headers_env.values().chain(&http.authorization_env)),
+        _ => None,
+    });
+    let keys: HashSet<&String> = of_providers.chain(of_services.flatten()).collect();
+    match command.env.iter().position(|variable| keys.contains(variable)) {
+        None => Ok(()),
+        Some(at) => Err(ConfigError::new(format!(
+            "[[judge]] {:?}: env[{at}]: {} holds the key of a provider or of another judge and never reaches a script: give it a key of its own in a variable of another name",
+            judge.name.as_str(),
+            command.env[at]
+        ))),
     }
 }
 
@@ -167,10 +214,12 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
     if metric.builtin.is_some() && builtin.is_none() {
         return Err(format!("`builtin` = {name:?} is no built-in metric: use one of {}", all_names()));
     }
-    let from_judges = || judges.iter().find_map(|judge| own_question(judge));
+    let from_judges = || judges.iter().find_map(|judge| judge.kind.question().map(str::to_owned));
     let mut question = match metric.question.clone().or_else(from_judges) {
         // A question of one's own stands alone: the rubric of a built-in metric of the same name would answer another question.
         Some(text) => Question { text, ..Question::default() },
+        // A script or a service knows by itself what it decides; it is told which metric that is.
+        None if builtin.is_none() && judges.iter().all(|judge| judge.kind.is_operators_alone()) => Question { text: metric.name.as_str().to_owned(), ..Question::default() },
         None => builtin.ok_or_else(|| {
             format!("there is nothing to ask: give the metric or its judge a `question`, or name a built-in metric ({}) with `builtin`", all_names())
         })?,
@@ -185,13 +234,6 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
         return Err("`question` is empty".to_owned());
     }
     Ok(question)
-}
-
-fn own_question(judge: &JudgeSpec) -> Option<String> {
-    match &judge.kind {
-        JudgeKind::Rules(_) => None,
-        JudgeKind::Chat(chat) => chat.question.clone(),
-    }
 }
 
 fn all_names() -> String {

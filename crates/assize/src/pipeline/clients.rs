@@ -1,6 +1,7 @@
 //! The clients of the providers, opened once and shared.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,15 +9,17 @@ use assize_core::ProviderName;
 use assize_judge::providers::{self, Provider};
 use assize_judge::spec::ProviderSpec;
 
+use super::code::CodeJudges;
 use super::gate::{Gate, Snapshot};
 use crate::config::ConfigError;
 use crate::secrets::provider_key;
 
 /// Providers by their settings: judges of all panels that call the same provider share its connections and its gate.
-#[derive(Default)]
 pub struct Providers {
     open: Mutex<Vec<OpenProvider>>,
     without_breakers: bool,
+    /// Judges that need no provider.
+    pub code: CodeJudges,
 }
 
 struct OpenProvider {
@@ -25,10 +28,22 @@ struct OpenProvider {
     gate: Arc<Gate>,
 }
 
+impl Default for Providers {
+    fn default() -> Self {
+        Self::kept_from(Vec::new())
+    }
+}
+
 impl Providers {
+    /// Providers, and judges of the operator's own code that may not open the directories `denied`.
+    pub fn kept_from(denied: Vec<PathBuf>) -> Self {
+        Self { open: Mutex::default(), without_breakers: false, code: CodeJudges::kept_from(denied) }
+    }
+
     /// Providers that are called whatever came before: for a run that somebody waits for, which had better fail than wait for hours.
-    pub fn without_breakers() -> Self {
-        Self { without_breakers: true, ..Self::default() }
+    #[must_use]
+    pub fn without_breakers(self) -> Self {
+        Self { without_breakers: true, ..self }
     }
 
     /// How the gates stand, by the provider's name. Gates of one name, as settings that changed leave them, are taken together.

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod call;
 pub mod case;
 pub mod clients;
+pub mod code;
 pub mod course;
 pub mod decide;
 pub mod fold;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use assize_core::{Metric, Policy, PolicyVersion, StoreError, Timestamp, Unit};
-use assize_judge::spec::{ProviderKind, ProviderSpec};
+use assize_judge::spec::{JudgeSpec, ProviderKind, ProviderSpec};
 
 use super::PolicyStore;
 use super::clients::Providers;
+use super::code;
 use super::seat::{self, Seats};
 use crate::config::ConfigError;
 use crate::config::policy::PolicySpec;
@@ -30,6 +31,8 @@ pub struct Panels {
     providers: Providers,
     /// Where providers are now: older policies are scored there too.
     provider_specs: Vec<ProviderSpec>,
+    /// The judges as configured now: of the operator's own code only these are run.
+    judge_specs: Vec<JudgeSpec>,
     store: PolicyStore,
 }
 
@@ -45,8 +48,9 @@ impl Panels {
                 serde_json::to_string(spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
             store.put_policy(&panel.policy.version, &json, now).await?;
         }
-        let provider_specs = spec.providers.clone();
-        Ok(Self { current: RwLock::new(Arc::new(panel)), older: Mutex::default(), providers, provider_specs, store })
+        let (provider_specs, judge_specs) = (spec.providers.clone(), spec.judges.clone());
+        let current = RwLock::new(Arc::new(panel));
+        Ok(Self { current, older: Mutex::default(), providers, provider_specs, judge_specs, store })
     }
 
     /// The panel in force.
@@ -71,7 +75,7 @@ impl Panels {
         let Some(store) = &self.store else { return Ok(None) };
         let Some(json) = store.policy(version).await? else { return Ok(None) };
         let opened = serde_json::from_str::<PolicySpec>(&json).map_err(|error| error.to_string());
-        let opened = opened.map(|spec| self.at_present_addresses(spec));
+        let opened = opened.and_then(|spec| self.as_configured(spec));
         let panel = match opened.and_then(|spec| open_panel(&spec, &self.providers).map_err(|error| error.to_string())) {
             Ok(panel) => Arc::new(panel),
             Err(error) => {
@@ -88,13 +92,14 @@ impl Panels {
     }
 
     /// Addresses, keys and limits are no part of a judge's version: those in force now count.
-    fn at_present_addresses(&self, mut spec: PolicySpec) -> PolicySpec {
+    fn as_configured(&self, mut spec: PolicySpec) -> Result<PolicySpec, String> {
         for provider in &mut spec.providers {
             if let Some(present) = self.provider_specs.iter().find(|present| present.name == provider.name) {
                 provider.clone_from(present);
             }
         }
-        spec
+        spec.judges = code::as_configured(&spec.judges, &self.judge_specs)?;
+        Ok(spec)
     }
 
     fn older(&self) -> std::sync::MutexGuard<'_, HashMap<PolicyVersion, Arc<Panel>>> {

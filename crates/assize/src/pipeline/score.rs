@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use assize_core::queue::{Leased, Settlement};
 use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
-use assize_judge::spec::ProviderSpec;
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,7 @@ use super::ask::{ask, groups};
 use super::case::{self, Case};
 use super::course::Course;
 use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
+use crate::config::policy::Pace;
 
 /// How drawn items are worked on.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +34,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A lease that outlives every wait and attempt that the providers' settings allow for one item.
-    pub fn lease_for(providers: &[ProviderSpec], called_tiers_max: usize) -> Duration {
-        let longest = providers.iter().map(|provider| {
-            let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + Duration::from_secs(provider.timeout_seconds);
-            attempt.saturating_mul(provider.attempts)
+    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item.
+    pub fn lease_for(paces: &[Pace], called_tiers_max: usize) -> Duration {
+        let longest = paces.iter().map(|pace| {
+            let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + pace.attempt_max;
+            attempt.saturating_mul(pace.attempts)
         });
         longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX))
             + SLOT_WAIT_MAX

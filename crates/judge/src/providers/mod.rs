@@ -1,10 +1,20 @@
 //! Providers of models, one file a protocol and one line in [`open`]. A provider makes one attempt and never retries; it knows its
 //! wire format and nothing of verdicts or prices.
 
+mod anthropic;
+mod attempt;
+pub mod batch;
+mod batch_anthropic;
+mod batch_openai;
+mod batch_protocol;
+mod batch_results;
+mod connection;
+mod gemini;
 mod headroom;
 mod openai;
-mod rate_limits;
-mod repeatable;
+pub(crate) mod rate_limits;
+mod refusal;
+pub(crate) mod repeatable;
 mod simulated;
 
 use std::sync::Arc;
@@ -14,6 +24,9 @@ use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use anthropic::Anthropic;
+pub use batch::Batches;
+pub use gemini::Gemini;
 pub use headroom::{Headroom, Pace};
 pub use openai::OpenAi;
 use serde_json::value::RawValue;
@@ -98,7 +111,23 @@ pub fn install_tls() {
 pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Provider>, SpecError> {
     spec.check()?;
     Ok(match spec.kind {
+        ProviderKind::Anthropic => Arc::new(Anthropic::open(spec, api_key)?),
+        ProviderKind::Gemini => Arc::new(Gemini::open(spec, api_key)?),
         ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
+    })
+}
+
+/// Opens the batch API of the provider that `spec` describes; `None` where Assize sends no batches to its kind. Whether a host that is
+/// compatible with OpenAI has one shows when it is first asked.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_batches(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Option<Arc<dyn Batches>>, SpecError> {
+    spec.check()?;
+    Ok(match spec.kind {
+        ProviderKind::Openai => Some(Arc::new(OpenAi::open(spec, api_key)?)),
+        ProviderKind::Anthropic => Some(Arc::new(Anthropic::open(spec, api_key)?)),
+        ProviderKind::Gemini | ProviderKind::Simulated => None,
     })
 }

@@ -13,10 +13,10 @@ const SINCE_1970: Duration = Duration::from_secs(1_000_000_000);
 
 /// What the headers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) retry_after: Option<Duration>,
+pub(crate) struct Wait {
+    pub(crate) retry_after: Option<Duration>,
     /// No request or no token is left until then.
-    pub(super) headroom_gone: bool,
+    pub(crate) headroom_gone: bool,
 }
 
 /// What an answer says about one limit.
@@ -79,7 +79,7 @@ const LIMITS: [Names; 6] = [
 
 /// Reads `retry-after-ms` and `retry-after` (seconds, or an HTTP date relative to `now`), and when the limits that are used up are full
 /// again. A plain request to wait goes before that.
-pub(super) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
+pub(crate) fn wait(headers: &HeaderMap, now: Timestamp) -> Wait {
     let mut headroom_gone = false;
     let mut reset = None;
     for left in left(headers, now).filter(|left| left.remaining <= 0.0) {
@@ -108,6 +108,11 @@ pub(super) fn left(headers: &HeaderMap, now: Timestamp) -> impl Iterator<Item = 
             reset: text(headers, names.reset).and_then(|reset| resets(reset, now)).map(|wait| wait.min(WAIT_MAX)),
         })
     })
+}
+
+/// A wait that the body of an answer asks for, written like `34.07s`.
+pub(super) fn asked_for(text: &str) -> Option<Duration> {
+    duration(text.trim()).map(|wait| wait.min(WAIT_MAX))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -251,6 +256,20 @@ mod tests {
         for nonsense in ["", "many", "NaN", "inf"] {
             assert_eq!(left_by(&[("x-ratelimit-remaining-requests", nonsense)]), [], "{nonsense}");
         }
+    }
+
+    #[test]
+    fn anthropic_says_when_a_limit_is_full_again() {
+        let left = ("anthropic-ratelimit-input-tokens-remaining", "0");
+        let reset = ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:30:42Z");
+        assert_eq!(of(&[left, reset]), (Some(42_000), true));
+        assert_eq!(of(&[left, reset, ("retry-after", "8")]), (Some(8_000), true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "soon")]), (None, true));
+        assert_eq!(of(&[left, ("anthropic-ratelimit-input-tokens-reset", "2026-11-24T09:29:42Z")]), (Some(0), true));
+        assert_eq!(of(&[("anthropic-ratelimit-requests-remaining", "7"), reset]), (None, false));
+        assert_eq!(asked_for("34.5s"), Some(Duration::from_millis(34_500)));
+        assert_eq!(asked_for("1e9s"), None);
+        assert_eq!(asked_for("9999999s"), Some(WAIT_MAX));
     }
 
     #[test]

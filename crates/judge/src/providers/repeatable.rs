@@ -8,9 +8,10 @@ const MESSAGE_CHARS_MAX: usize = 300;
 const QUOTE_BYTES: usize = 16;
 /// Below this, hosts do show parts of keys: the vendor's prefix, the last four characters.
 const KEY_BYTES: usize = 12;
+const CODE_CHARS_MAX: usize = 64;
 
 /// `message` on one line, cut to 300 characters; another text in its place if it repeats a part of `key` or of `judged`.
-pub(super) fn repeatable(message: &str, key: &str, judged: &str) -> String {
+pub(crate) fn repeatable(message: &str, key: &str, judged: &str) -> String {
     let message: String = message.trim().chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if shares(&message, key, KEY_BYTES.min(key.len())) {
         "(its message repeats the API key and is left out)".to_owned()
@@ -19,6 +20,12 @@ pub(super) fn repeatable(message: &str, key: &str, judged: &str) -> String {
     } else {
         message
     }
+}
+
+/// `text` if it can only be a code for an error: letters, digits and underscores, 64 at the most.
+pub(super) fn code(text: &str) -> Option<&str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (plain && !text.is_empty() && text.len() <= CODE_CHARS_MAX).then_some(text)
 }
 
 fn shares(message: &str, text: &str, bytes: usize) -> bool {
@@ -38,6 +45,14 @@ mod tests {
         assert!(repeatable("invalid input: 'card is 4111 1111 1111 11'", "sk-secret-123456", judged).contains("left out"));
         assert_eq!(repeatable("bad key sk-****3456", "sk-secret-123456", judged), "bad key sk-****3456");
         assert_eq!(repeatable("no key", "", ""), "no key");
+    }
+
+    #[test]
+    fn a_code_is_no_sentence() {
+        assert_eq!(code("RESOURCE_EXHAUSTED"), Some("RESOURCE_EXHAUSTED"));
+        for text in ["", "My card is 4111", "sk-secret", "é", &"x".repeat(65)] {
+            assert_eq!(code(text), None, "{text}");
+        }
     }
 
     #[test]

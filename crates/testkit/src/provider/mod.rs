@@ -1,5 +1,5 @@
-//! A provider of chat completions on this machine, for tests: it speaks OpenAI's protocol over HTTP, answers as it is told, and
-//! remembers what it was asked and what it charged.
+//! A provider of models on this machine, for tests: it speaks OpenAI's, Anthropic's and Gemini's protocols over HTTP, takes batches as
+//! the first two do, answers as it is told, and remembers what it was asked and what it charged.
 //!
 //! ```no_run
 //! # use assize_testkit::provider::{Behaviour, FakeProvider, Reply};
@@ -12,12 +12,19 @@
 //! # }
 //! ```
 
+mod batch_objects;
+mod batch_routes;
+mod batches;
 mod behaviour;
+mod form;
 mod known;
+mod protocol;
 mod reply;
 mod server;
 
+pub use batches::{Batches, Ending, Oddities};
 pub use behaviour::Behaviour;
 pub use known::Known;
+pub use protocol::Protocol;
 pub use reply::Reply;
 pub use server::{FakeProvider, Request};

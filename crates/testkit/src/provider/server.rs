@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Behaviour, Reply};
+use super::batches::{Batches, Desk};
+use super::{Behaviour, Protocol, Reply};
 
 /// Requests that are remembered whole; of more, the newest.
 const REQUESTS_MAX: usize = 10_000;
@@ -30,6 +31,8 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 pub struct Request {
     /// Counts from 0 in order of arrival.
     pub number: u64,
+    /// How it was asked.
+    pub protocol: Protocol,
     /// The model that was asked for.
     pub model: String,
     /// The system message.
@@ -38,7 +41,9 @@ pub struct Request {
     pub item: String,
     /// The whole body.
     pub body: Value,
-    /// The bearer token, if there was one.
+    /// The same, as it came; empty for a request of a batch.
+    pub raw: Vec<u8>,
+    /// The API key, if there was one.
     pub key: Option<String>,
 }
 
@@ -53,12 +58,37 @@ struct Memory {
     by_item: HashMap<u64, u32>,
 }
 
-struct Shared {
+impl Request {
+    /// What is asked: the same for the same item, question and model.
+    pub(super) fn question(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.model, &self.system, &self.item).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+pub(super) struct Shared {
     behaviour: RwLock<Arc<Behaviour>>,
     memory: Mutex<Memory>,
+    pub(super) desk: Mutex<Desk>,
 }
 
 impl Shared {
+    /// How it behaves now.
+    pub(super) fn behaviour(&self) -> Arc<Behaviour> {
+        Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A completion that says `content`, put on the bill.
+    pub(super) fn charged(&self, behaviour: &Behaviour, request: &Request, content: &str) -> Value {
+        let counted = |text: &str| text.len().div_ceil(4) as u64;
+        let usage = behaviour.usage.unwrap_or_else(|| (counted(&request.system) + counted(&request.item), counted(content)));
+        let mut memory = self.memory();
+        memory.input_tokens += usage.0;
+        memory.output_tokens += usage.1;
+        request.protocol.completion(request, content, usage)
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,9 +106,13 @@ impl FakeProvider {
     pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { behaviour: RwLock::new(Arc::new(behaviour)), memory: Mutex::default() });
+        let behaviour = RwLock::new(Arc::new(behaviour));
+        let shared = Arc::new(Shared { behaviour, memory: Mutex::default(), desk: Mutex::default() });
         let app = Router::new()
-            .route("/v1/chat/completions", post(complete))
+            .route("/v1/chat/completions", post(openai))
+            .route("/v1/messages", post(anthropic))
+            .route("/v1beta/models/{call}", post(gemini))
+            .merge(super::batch_routes::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
@@ -90,9 +124,19 @@ impl FakeProvider {
         Ok(Self { address, shared, server })
     }
 
-    /// What a provider's `base_url` is set to: `http://127.0.0.1:PORT/v1`.
+    /// What the `base_url` of a provider is set to that speaks OpenAI's or Anthropic's protocol: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// What the `base_url` of a provider is set to that speaks Gemini's: `http://127.0.0.1:PORT/v1beta`.
+    pub fn gemini_url(&self) -> String {
+        format!("http://{}/v1beta", self.address)
+    }
+
+    /// Its batch APIs.
+    pub fn batches(&self) -> Batches<'_> {
+        Batches::new(&self.shared)
     }
 
     /// Behaves differently from the next call on.
@@ -157,31 +201,36 @@ impl Drop for InFlight {
     }
 }
 
-async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let message = |role: &str| {
-        let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
-        let last = messages.iter().rev().find(|message| message["role"] == role);
-        last.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned()
-    };
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let mut request = Request {
-        number: 0,
-        model: body["model"].as_str().unwrap_or_default().to_owned(),
-        system: message("system"),
-        item: message("user"),
-        key: bearer.map(str::to_owned),
-        body,
-    };
+async fn openai(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    complete(shared, Protocol::OpenAi, None, &headers, &body).await
+}
+
+async fn anthropic(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !headers.contains_key("anthropic-version") {
+        let message = "anthropic-version: header is required";
+        let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+        return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+    }
+    complete(shared, Protocol::Anthropic, None, &headers, &body).await
+}
+
+async fn gemini(State(shared): State<Arc<Shared>>, Path(call): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    match call.strip_suffix(":generateContent") {
+        Some(model) => complete(shared, Protocol::Gemini, Some(model), &headers, &body).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn complete(shared: Arc<Shared>, protocol: Protocol, model: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Response {
+    let parsed: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut request = Request { key: protocol.key(headers), raw: body.to_vec(), ..protocol.request(model, parsed) };
     let (request, _open) = {
         let mut memory = shared.memory();
         request.number = memory.calls;
         memory.calls += 1;
         memory.in_flight += 1;
         memory.in_flight_peak = memory.in_flight_peak.max(memory.in_flight);
-        let mut hasher = DefaultHasher::new();
-        (&request.model, &request.system, &request.item).hash(&mut hasher);
-        let item = hasher.finish();
+        let item = request.question();
         if memory.by_item.len() < ITEMS_MAX || memory.by_item.contains_key(&item) {
             *memory.by_item.entry(item).or_default() += 1;
         }
@@ -192,7 +241,7 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         memory.requests.push_back(Arc::clone(&request));
         (request, InFlight(Arc::clone(&shared)))
     };
-    let behaviour = Arc::clone(&shared.behaviour.read().unwrap_or_else(PoisonError::into_inner));
+    let behaviour = shared.behaviour();
     if !behaviour.latency.is_zero() {
         tokio::time::sleep(behaviour.latency).await;
     }
@@ -236,31 +285,6 @@ fn half(rest: stream::BoxStream<'static, io::Result<Bytes>>) -> Response {
 }
 
 fn completion(shared: &Shared, behaviour: &Behaviour, request: &Request, content: &str) -> Response {
-    let counted = |text: &str| text.len().div_ceil(4) as u64;
-    let (input, output) =
-        behaviour.usage.unwrap_or_else(|| (counted(&request.system) + counted(&request.item), counted(content)));
-    {
-        let mut memory = shared.memory();
-        memory.input_tokens += input;
-        memory.output_tokens += output;
-    }
-    let body = json!({
-        "id": format!("chatcmpl-{}", request.number),
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": request.model,
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": content, "refusal": null},
-            "logprobs": null,
-            "finish_reason": "stop",
-        }],
-        "usage": {
-            "prompt_tokens": input,
-            "completion_tokens": output,
-            "total_tokens": input + output,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        },
-    });
+    let body = shared.charged(behaviour, request, content);
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -100,7 +100,13 @@ impl Eval {
         }
         let runtime = light_runtime()?;
         let ending = runtime.block_on(async {
-            let panels = Panels::open(&spec, Providers::without_breakers(), None, assize_core::Timestamp(0)).await;
+            let panels = Panels::open(
+                &spec,
+                Providers::kept_from(self.data.iter().cloned().collect()).without_breakers(),
+                None,
+                assize_core::Timestamp(0),
+            )
+            .await;
             let panels = panels.map_err(|error| explain(error.to_string()))?;
             match self.judge(&settings, &spec, panels).await? {
                 Some(finish) => self.tell(finish),
@@ -133,7 +139,8 @@ impl Eval {
     /// Judges the file; `None` where a signal ended it.
     async fn judge(&self, settings: &Settings, spec: &PolicySpec, panels: Panels) -> Result<Option<Finish>, String> {
         let started = Instant::now();
-        let slots = spec.providers.iter().map(|provider| provider.concurrency).sum::<usize>().max(1);
+        let paces = spec.paces();
+        let slots = paces.iter().map(|pace| pace.at_once).sum::<usize>().max(1);
         let on_the_way_max = slots.saturating_mul(ON_THE_WAY_PER_SLOT).clamp(512, 20_000);
         let panel = panels.current();
         let mut input = Input::open(&self.file, self.limit)?;
@@ -147,10 +154,7 @@ impl Eval {
             in_flight_max: slots + slots / 4 + 1,
             deliveries_max: 2,
             age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
-            lease: Limits::lease_for(
-                &spec.providers,
-                panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1),
-            ),
+            lease: Limits::lease_for(&paces, panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1)),
             log_failures: false,
             requeue_first: Duration::from_secs(1),
         };
