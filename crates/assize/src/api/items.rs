@@ -54,7 +54,7 @@ mod tests {
         let (items, many) = read::<Item>(br#" [{"a": 1}, {"a": -1}, 7, [1], {"b": 1}, {"a": 2}]"#).unwrap();
         let read: Vec<_> = items.into_iter().map(|item| item.map(|item| item.a).map_err(|error| error.code)).collect();
         let (bad, other) = (Err("invalid_field"), Err("not_an_object"));
-        assert_eq!(read, [Ok(1), bad.clone(), other.clone(), other, bad, Ok(2)]);
+        assert_eq!(read, [Ok(1), bad, other, other, bad, Ok(2)]);
         assert!(many && !super::read::<Item>(b"{\"a\":1}").unwrap().1);
         for broken in [&b"[{\"a\":1}"[..], b"", b"7", b"[{\"a\":1},]"] {
             assert_eq!(super::read::<Item>(broken).err().unwrap().code, "invalid_json");
