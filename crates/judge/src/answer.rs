@@ -5,6 +5,10 @@
 //! the `<think>…</think>` that reasoning models put before it. Unknown keys are ignored; a missing reason is an empty one, because the
 //! score is the judge's all the same.
 
+pub mod logprobs;
+pub mod packed;
+pub mod word;
+
 use serde_json::{Map, Value};
 
 /// The form that judges are asked to answer in (JSON Schema).
@@ -24,6 +28,11 @@ pub struct Answer {
 
 /// Reads `text`. The error says what is wrong without repeating any of the text.
 pub fn parse(text: &str) -> Result<Answer, String> {
+    scored(object(text)?)
+}
+
+/// The text of the object in an answer, without what may be wrapped around it; whether it is one is not known yet.
+fn object(text: &str) -> Result<&str, String> {
     let text = unwrapped(text);
     if text.is_empty() {
         return Err("the answer is empty".to_owned());
@@ -31,11 +40,17 @@ pub fn parse(text: &str) -> Result<Answer, String> {
     if !text.starts_with('{') {
         return Err("the answer is not a JSON object".to_owned());
     }
-    let object: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
-        let what = if error.is_eof() { "ends before the JSON object does" } else { "is not one JSON object and nothing else" };
-        format!("the answer {what} (line {}, column {})", error.line(), error.column())
-    })?;
+    Ok(text)
+}
+
+fn scored(object: &str) -> Result<Answer, String> {
+    let object: Map<String, Value> = serde_json::from_str(object).map_err(|error| not_an_object(&error))?;
     Ok(Answer { score: score(object.get("score"))?, reason: reason(object.get("reason"))? })
+}
+
+fn not_an_object(error: &serde_json::Error) -> String {
+    let what = if error.is_eof() { "ends before the JSON object does" } else { "is not one JSON object and nothing else" };
+    format!("the answer {what} (line {}, column {})", error.line(), error.column())
 }
 
 pub(crate) fn score(value: Option<&Value>) -> Result<f64, String> {

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use reqwest::Url;
 
-use crate::spec::{ChatSpec, Field, JudgeKind, JudgeSpec, ProviderKind, ProviderSpec, Question, RulesSpec};
+use crate::spec::{
+    ChatSpec, DecisionsSpec, Field, JudgeKind, JudgeSpec, PriceSpec, ProviderKind, ProviderSpec, Question, RulesSpec, ScoreFrom,
+};
 
 /// A specification that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +99,7 @@ impl JudgeSpec {
             JudgeKind::Linear(spec) => spec.check(),
             JudgeKind::Chat(spec) => spec.check(),
             JudgeKind::Bert(spec) => spec.check(),
+            JudgeKind::Decisions(spec) => spec.check(),
             JudgeKind::Command(spec) => spec.check(),
             JudgeKind::Http(spec) => spec.check(),
         }
@@ -157,9 +160,7 @@ fn phrases(key: &str, phrases: &[String], most: usize) -> Result<(), SpecError> 
 impl ChatSpec {
     /// Checks model, parameters, price and texts. A template is rendered when the judge is opened.
     pub fn check(&self) -> Result<(), SpecError> {
-        ensure(!self.model.trim().is_empty() && self.model.len() <= MODEL_BYTES_MAX, "model", || {
-            format!("use 1 to {MODEL_BYTES_MAX} bytes, such as gpt-4o-2024-05-13")
-        })?;
+        model(&self.model, "gpt-4o-2024-05-13")?;
         if let Some(question) = &self.question {
             prompt_text("question", question)?;
         }
@@ -170,10 +171,41 @@ impl ChatSpec {
             in_range("temperature", temperature, 0.0, 2.0)?;
         }
         in_range("max_completion_tokens", self.max_completion_tokens, 1, 100_000)?;
-        if let Some(price) = self.price {
-            price.to_price().map_err(|message| SpecError::new("price", message))?;
+        if self.packed {
+            ensure(self.instructions.is_none(), "instructions", || {
+                "a template words one question, and packed = true asks several in one prompt: choose one of them".into()
+            })?;
+            ensure(self.score_from == ScoreFrom::Text, "score_from", || {
+                "with packed = true a later answer follows from the earlier ones, and its probabilities mean little: use \
+                 score_from = \"text\", or packed = false"
+                    .into()
+            })?;
         }
-        Ok(())
+        price(self.price)
+    }
+}
+
+impl DecisionsSpec {
+    /// Checks model, question and price.
+    pub fn check(&self) -> Result<(), SpecError> {
+        model(&self.model, "gpt-6-luna")?;
+        if let Some(question) = &self.question {
+            prompt_text("question", question)?;
+        }
+        price(self.price)
+    }
+}
+
+fn model(model: &str, example: &str) -> Result<(), SpecError> {
+    ensure(!model.trim().is_empty() && model.len() <= MODEL_BYTES_MAX, "model", || {
+        format!("use 1 to {MODEL_BYTES_MAX} bytes, such as {example}")
+    })
+}
+
+fn price(price: Option<PriceSpec>) -> Result<(), SpecError> {
+    match price {
+        Some(price) => price.to_price().map(|_| ()).map_err(|message| SpecError::new("price", message)),
+        None => Ok(()),
     }
 }
 
@@ -271,9 +303,20 @@ mod tests {
             (json!({"temperature": 2.1}), "temperature"),
             (json!({"max_completion_tokens": 0}), "max_completion_tokens"),
             (json!({"price": {"input": -1.0, "output": 2.0}}), "price"),
+            (json!({"packed": true, "instructions": "{{ question }}"}), "instructions"),
+            (json!({"packed": true, "score_from": "logprobs"}), "score_from"),
         ] {
             assert_eq!(chat(change.clone()), Err(key.into()), "{change}");
         }
+        let decisions = |change: Value| {
+            let mut spec = json!({"name": "j", "kind": "decisions", "provider": "p", "model": "m"});
+            merge(&mut spec, change);
+            judge(spec)
+        };
+        assert_eq!(decisions(json!({"price": "free", "question": "Is it?"})), Ok(()));
+        assert_eq!(decisions(json!({"model": ""})), Err("model".into()));
+        assert_eq!(decisions(json!({"question": " "})), Err("question".into()));
+        assert_eq!(decisions(json!({"price": {"input": 2e6, "output": 0}})), Err("price".into()));
     }
 
     #[test]
@@ -281,6 +324,7 @@ mod tests {
         for spec in [
             json!({"name": "j", "kind": "rules", "any_off": ["x"]}),
             json!({"name": "j", "kind": "chat", "provider": "p", "model": "m", "modle": "m"}),
+            json!({"name": "j", "kind": "decisions", "provider": "p", "model": "m", "temperature": 0.0}),
             json!({"name": "j", "kind": "chat", "provider": "p", "model": "m", "price": {"input": 1, "output": 1, "cached": 1}}),
         ] {
             assert!(serde_json::from_value::<JudgeSpec>(spec.clone()).is_err(), "{spec}");

@@ -1,12 +1,12 @@
 //! Judges: free rules, prompts, and clients of the providers of models.
 //!
-//! What the configuration says is in [`spec`] and checked by [`check`]. [`rules`] and [`linear`] models judge at accept and touch nothing. A chat judge
+//! What the configuration says is in [`spec`] and checked by [`check`]. [`rules`] and [`linear`] models judge at accept and touch
+//! nothing. A chat judge
 //! ([`chat`]) puts a [`spec::Question`] about an interaction into a [`prompt`], has a provider ([`providers`]) complete it, and reads
-//! a score out of the [`answer`]. It makes one attempt: retries, pacing and money are the caller's. A classifier of the [`bert`] kind
-//! runs in this process. [`metrics`] holds the questions that come with the product, [`prices`] what known models charge.
-//! a score out of the [`answer`]. It makes one attempt: retries, pacing and money are the caller's. The operator's own code judges as a script
-//! ([`command`]) or a service ([`http_judge`]), which may not be at an address that [`addresses`] refuses. [`metrics`] holds the questions
-//! that come with the product, [`prices`] what known models charge.
+//! a score out of the [`answer`]; a decision model ([`decisions`]) gives a probability for each of many questions. Either makes one
+//! attempt: retries, pacing and money are the caller's. A classifier of the [`bert`] kind runs in this process. The operator's own code
+//! judges as a script ([`command`]) or a service ([`http_judge`]), which may not be at an address that [`addresses`] refuses.
+//! [`metrics`] holds the questions that come with the product, [`prices`] what known models charge.
 #![warn(missing_docs)]
 
 pub mod addresses;
@@ -16,6 +16,7 @@ pub mod cache_key;
 pub mod chat;
 pub mod check;
 pub mod command;
+pub mod decisions;
 mod exchange;
 pub mod http_judge;
 pub mod linear;
@@ -29,4 +30,5 @@ pub mod spec;
 pub use chat::ChatJudge;
 pub use check::SpecError;
 pub use command::CommandJudge;
+pub use decisions::DecisionsJudge;
 pub use http_judge::HttpJudge;

@@ -31,6 +31,10 @@ pub struct ProviderSpec {
     /// Attempts per item before it goes back to the queue (1 to 10).
     #[serde(default = "attempts")]
     pub attempts: u32,
+    /// Whether to send `prompt_cache_key`, which brings calls with the same beginning to the same prompt cache. By default it is sent
+    /// to OpenAI's own hosts only: others may refuse a field that they do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_cache_key: Option<bool>,
 }
 
 fn timeout_seconds() -> u64 {
@@ -49,7 +53,7 @@ fn attempts() -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
-    /// OpenAI's chat completions, or any host that is compatible.
+    /// OpenAI's chat completions and decisions, or any host that is compatible.
     Openai,
     /// Anthropic's Messages.
     Anthropic,
@@ -81,6 +85,8 @@ pub enum JudgeKind {
     Chat(ChatSpec),
     /// A classifier of the BERT kind in a folder, run in this process.
     Bert(BertSpec),
+    /// A decision model, asked for the probabilities that answers are yes.
+    Decisions(DecisionsSpec),
     /// A script or program, in workers that are kept running.
     Command(CommandSpec),
     /// A service over HTTP.
@@ -92,7 +98,7 @@ impl JudgeKind {
     /// of the environment to an address. Whatever takes judges from elsewhere has to refuse it.
     pub fn is_operators_alone(&self) -> bool {
         match self {
-            Self::Rules(_) | Self::Chat(_) => false,
+            Self::Rules(_) | Self::Chat(_) | Self::Decisions(_) => false,
             Self::Linear(linear) => !linear.model.starts_with("builtin:"),
             Self::Command(_) | Self::Http(_) | Self::Bert(_) => true,
         }
@@ -102,7 +108,7 @@ impl JudgeKind {
     pub fn tier(&self) -> TierKind {
         match self {
             Self::Rules(_) | Self::Linear(_) => TierKind::Inline,
-            Self::Chat(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
+            Self::Chat(_) | Self::Decisions(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => TierKind::Called,
         }
     }
 
@@ -110,6 +116,7 @@ impl JudgeKind {
     pub fn provider(&self) -> Option<&ProviderName> {
         match self {
             Self::Chat(chat) => Some(&chat.provider),
+            Self::Decisions(decisions) => Some(&decisions.provider),
             Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
@@ -118,6 +125,7 @@ impl JudgeKind {
     pub fn question(&self) -> Option<&str> {
         match self {
             Self::Chat(chat) => chat.question.as_deref(),
+            Self::Decisions(decisions) => decisions.question.as_deref(),
             Self::Rules(_) | Self::Linear(_) | Self::Bert(_) | Self::Command(_) | Self::Http(_) => None,
         }
     }
@@ -224,12 +232,51 @@ pub struct ChatSpec {
     /// Seed, for providers that take one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
-    /// Tokens of an answer at the most.
+    /// Tokens of an answer to one question at the most.
     #[serde(default = "max_completion_tokens")]
     pub max_completion_tokens: u32,
     /// How the model is held to the form of a verdict.
     #[serde(default)]
     pub response_format: ResponseFormat,
+    /// Ask the questions of all metrics that name this judge together, in one call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub packed: bool,
+    /// What a score is read from.
+    #[serde(default, skip_serializing_if = "ScoreFrom::is_text")]
+    pub score_from: ScoreFrom,
+    /// What the model charges, in USD per million tokens. Known models need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceSpec>,
+}
+
+/// What the score of a chat model is read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreFrom {
+    /// The number that the model writes.
+    #[default]
+    Text,
+    /// The log-probabilities of the words yes and no, one of which the model writes.
+    Logprobs,
+}
+
+impl ScoreFrom {
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
+}
+
+/// A decision model as a judge: all questions in one call, a calibrated probability for each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionsSpec {
+    /// The provider that is called.
+    pub provider: ProviderName,
+    /// The model that is asked for.
+    pub model: String,
+    /// What is asked, such that yes is a score of 1. A metric's own question goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// What the model charges, in USD per million tokens. Known models need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,

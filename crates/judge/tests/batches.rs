@@ -8,10 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::judge::{CallFailureKind, CalledJudge};
 use assize_core::{Interaction, JudgeName, Timestamp};
-use assize_judge::prompt::Prompt;
 use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchRequest, BatchState, Found, ResultsReport, may_have_been_taken};
-use assize_judge::providers::{self, Batches, Request};
-use assize_judge::spec::{ProviderSpec, Question, ResponseFormat};
+use assize_judge::providers::{self, Batches};
+use assize_judge::spec::{ProviderSpec, Question};
 use assize_judge::{ChatJudge, metrics};
 use assize_testkit::provider::{Behaviour, Ending, FakeProvider, Oddities, Reply};
 use secrecy::SecretString;
@@ -39,21 +38,12 @@ impl World {
     }
 
     fn body(&self, item: &Interaction) -> Vec<u8> {
-        let prompt = Prompt::open(&question(), None).unwrap();
-        let text = prompt.item(item);
-        let request = Request {
-            model: self.model,
-            system: prompt.system(),
-            system_json: prompt.system_json(),
-            item: &text,
-            temperature: None,
-            seed: None,
-            max_completion_tokens: 200,
-            response_format: ResponseFormat::JsonSchema,
-            question: &question(),
-            interaction: item,
-        };
-        self.batches.body(&request).unwrap()
+        // The judge that composes the call makes none, so it needs no host.
+        let spec = json!({"name": "p", "kind": self.vendor, "base_url": "http://127.0.0.1:1/v1"});
+        let client = providers::open(&serde_json::from_value(spec).unwrap(), None).unwrap();
+        let chat = serde_json::from_value(json!({"provider": "p", "model": self.model})).unwrap();
+        let judge = ChatJudge::open(&JudgeName::new("j").unwrap(), &chat, &[question()], client).unwrap();
+        self.batches.body(&judge.call(item, &[0]).unwrap().request()).unwrap()
     }
 
     async fn ended(&self, batch: &BatchRef) -> BatchEnd {

@@ -106,7 +106,9 @@ fn open_unused(settings: &Settings) -> Result<(), ConfigError> {
         let opened = match &judge.kind {
             JudgeKind::Rules(spec) => rules::open(spec).map(|_| ()),
             JudgeKind::Linear(spec) => linear::open(spec).map(|_| ()),
-            JudgeKind::Chat(_) | JudgeKind::Bert(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => Ok(()),
+            JudgeKind::Chat(_) | JudgeKind::Decisions(_) | JudgeKind::Bert(_) | JudgeKind::Command(_) | JudgeKind::Http(_) => {
+                Ok(())
+            }
         };
         opened.map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
     }

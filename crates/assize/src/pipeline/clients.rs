@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use assize_core::ProviderName;
-use assize_judge::providers::{self, Provider};
+use assize_judge::providers::{self, Decider, Provider};
 use assize_judge::spec::ProviderSpec;
 
 use super::code::CodeJudges;
@@ -25,6 +25,8 @@ pub struct Providers {
 struct OpenProvider {
     spec: ProviderSpec,
     client: Arc<dyn Provider>,
+    /// The same provider's decision models, once a judge asks for them.
+    decider: Option<Arc<dyn Decider>>,
     gate: Arc<Gate>,
 }
 
@@ -74,7 +76,23 @@ impl Providers {
             .timeout(Duration::from_secs(spec.timeout_seconds))
             .headroom(client.headroom());
         let gate = Arc::new(if self.without_breakers { gate.without_breaker() } else { gate });
-        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), gate: Arc::clone(&gate) });
+        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), decider: None, gate: Arc::clone(&gate) });
         Ok((client, gate))
+    }
+
+    /// The client for decision models of the provider that `spec` describes, behind the same gate as its chat models.
+    pub fn decider(&self, spec: &ProviderSpec) -> Result<(Arc<dyn Decider>, Arc<Gate>), ConfigError> {
+        let (_, gate) = self.get(spec)?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open.iter_mut().find(|known| &known.spec == spec);
+        if let Some(decider) = known.as_ref().and_then(|known| known.decider.clone()) {
+            return Ok((decider, gate));
+        }
+        let decider = providers::open_decider(spec, provider_key(spec)?)
+            .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
+        if let Some(known) = known {
+            known.decider = Some(Arc::clone(&decider));
+        }
+        Ok((decider, gate))
     }
 }

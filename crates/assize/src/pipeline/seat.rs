@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, bert, linear, metrics, rules};
+use assize_judge::{ChatJudge, DecisionsJudge, bert, linear, metrics, rules};
 
 use super::clients::Providers;
 use super::gate::Gate;
@@ -72,6 +72,15 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let gate = Gate::new(bert.concurrency(), BERT_ATTEMPTS).of(judge.name.as_str()).without_breaker();
             let judge = bert::open(&judge.name, bert, asking.len()).map_err(|error| wrong(error.to_string()))?;
             Ok(Opened::Called { judge, gate: Arc::new(gate), asking, cacheable: true })
+        }
+        JudgeKind::Decisions(decisions) => {
+            let provider = provider(spec, &decisions.provider)
+                .ok_or_else(|| wrong(format!("provider {} is not configured", decisions.provider)))?;
+            let (decider, gate) = providers.decider(provider)?;
+            let (asking, questions) = questions(judge, spec);
+            let judge =
+                DecisionsJudge::open(&judge.name, decisions, &questions, decider).map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
         }
         JudgeKind::Command(command) => {
             let (asking, questions) = questions(judge, spec);
@@ -152,7 +161,9 @@ impl Judges {
             question,
             version,
             gate: Arc::clone(gate),
-            without_context: metric.question.as_ref().is_some_and(|question| question.without_context),
+            // A question that goes with others may be shown what they need.
+            without_context: judge.questions_max() == 1
+                && metric.question.as_ref().is_some_and(|question| question.without_context),
             cacheable: *cacheable,
         })
     }

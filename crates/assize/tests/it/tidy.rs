@@ -198,6 +198,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[[judge]]\nkind = \"linear\"\n", name),
         ("[[judge]]\nkind = \"chat\"\n", name),
         ("[[judge]]\nkind = \"bert\"\n", name),
+        ("[[judge]]\nkind = \"decisions\"\n", name),
         ("[[judge]]\nkind = \"command\"\n", name),
         ("[[judge]]\nkind = \"http\"\n", name),
         ("[[metric]]\n", name),

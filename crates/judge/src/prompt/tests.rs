@@ -42,6 +42,19 @@ fn the_wording_changes_only_with_the_frame() {
 }
 
 #[test]
+fn a_word_is_asked_for_where_probabilities_are_wanted() {
+    let prompt = Prompt::open_for(&question(), None, ScoreFrom::Logprobs).unwrap();
+    assert!(prompt.system().contains("Slurs count.\n\nDecide between yes and no."), "{}", prompt.system());
+    assert!(
+        prompt.system().ends_with("{\"answer\": \"yes\" or \"no\", \"reason\": \"why, in one sentence of at most 40 words\"}")
+    );
+    let text = Prompt::open(&question(), None).unwrap();
+    assert_eq!(text.item(&interaction("q", "a")), prompt.item(&interaction("q", "a")));
+    let wording = [INSTRUCTIONS, RUBRIC, SCALE_YES_NO, FORMAT_YES_NO].map(str::as_bytes);
+    assert_eq!((FRAME_YES_NO, assize_core::JudgeVersion::of(&wording).as_str()), ("prompt/1/yes-no", "957b7d9913ab54a4"));
+}
+
+#[test]
 fn an_item_is_laid_out_in_sections() {
     let mut whole = interaction("What?", "That.");
     whole.system = Some("Be brief.".into());

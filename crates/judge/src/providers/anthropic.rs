@@ -26,7 +26,6 @@ use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
 use super::repeatable::code;
 use super::{Completion, Headroom, Provider, Request};
-use crate::answer;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
 
@@ -37,7 +36,6 @@ const UNSUPPORTED: [&str; 7] =
 /// Anthropic, or a host that speaks its Messages.
 pub struct Anthropic {
     pub(super) connection: Connection,
-    schema: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -92,11 +90,16 @@ impl Anthropic {
             key_prefix: "",
             headers: &[("anthropic-version", "2023-06-01")],
         };
-        Ok(Self { connection: Connection::open(spec, api_key, &manner)?, schema: supported(answer::SCHEMA)? })
+        Ok(Self { connection: Connection::open(spec, api_key, &manner)? })
     }
 
     /// What is sent for `request`, live or in a batch.
     pub(super) fn body(&self, request: &Request<'_>) -> Result<Vec<u8>, CallFailure> {
+        let schema = match request.response_format {
+            ResponseFormat::JsonSchema => Some(supported(request.schema.get()).map_err(unwritable)?),
+            // There is no looser way to ask for JSON; the prompt does.
+            ResponseFormat::JsonObject | ResponseFormat::Text => None,
+        };
         let mut body = Vec::with_capacity(request.system.len() + request.item.len() + request.item.len() / 8 + 512);
         let written = serde_json::to_writer(
             &mut body,
@@ -109,13 +112,7 @@ impl Anthropic {
                     cache_control: CacheControl { r#type: "ephemeral" },
                 }],
                 messages: [WireMessage { role: "user", content: request.item }],
-                output_config: match request.response_format {
-                    ResponseFormat::JsonSchema => {
-                        Some(OutputConfig { format: Format { r#type: "json_schema", schema: &self.schema } })
-                    }
-                    // There is no looser way to ask for JSON; the prompt does.
-                    ResponseFormat::JsonObject | ResponseFormat::Text => None,
-                },
+                output_config: schema.as_deref().map(|schema| OutputConfig { format: Format { r#type: "json_schema", schema } }),
                 temperature: request.temperature,
             },
         );
@@ -175,6 +172,7 @@ impl Anthropic {
                 usage: attempt.usage,
                 latency_ms: attempt.latency_ms(),
                 simulated: false,
+                logprobs: None,
             }),
         }
     }
@@ -241,11 +239,10 @@ fn usage(usage: Option<&Value>) -> Option<TokenUsage> {
 }
 
 /// The schema as far as Anthropic takes it.
-fn supported(schema: &str) -> Result<Box<RawValue>, SpecError> {
-    let wrong = |error: serde_json::Error| SpecError::new("kind", format!("the answer's schema: {error}"));
-    let mut schema: Value = serde_json::from_str(schema).map_err(wrong)?;
+fn supported(schema: &str) -> Result<Box<RawValue>, serde_json::Error> {
+    let mut schema: Value = serde_json::from_str(schema)?;
     strip(&mut schema);
-    serde_json::value::to_raw_value(&schema).map_err(wrong)
+    serde_json::value::to_raw_value(&schema)
 }
 
 /// Takes out of a schema, and of those in it, what is not supported. A property may well be called `minimum`.
@@ -274,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_schema_loses_ranges_and_nothing_else() {
-        let schema: Value = serde_json::from_str(supported(answer::SCHEMA).unwrap().get()).unwrap();
+        let schema: Value = serde_json::from_str(supported(crate::answer::SCHEMA).unwrap().get()).unwrap();
         assert_eq!(
             schema,
             json!({

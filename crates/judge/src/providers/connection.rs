@@ -8,6 +8,7 @@ use assize_core::{ProviderName, Timestamp};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::attempt::Attempt;
@@ -48,9 +49,9 @@ pub(super) struct Connection {
 }
 
 /// What a host answered.
-pub(super) enum Answer {
+pub(super) enum Answer<T = Value> {
     /// HTTP 2xx with JSON.
-    Success(Value),
+    Success(T),
     /// Any other status, with the body if it was JSON.
     Refusal(u16, Value),
 }
@@ -128,7 +129,11 @@ impl Connection {
     }
 
     /// One attempt: sends the request and reads all of the answer.
-    pub(super) async fn call(&self, request: RequestBuilder, attempt: &mut Attempt<'_>) -> Result<Answer, CallFailure> {
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Answer<T>, CallFailure> {
         let response = self.send(request, attempt).await?;
         let status = response.status();
         match read(response).await {

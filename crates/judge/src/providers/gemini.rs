@@ -22,7 +22,6 @@ use super::rate_limits;
 use super::refusal::unwritable;
 use super::repeatable::code;
 use super::{Completion, Headroom, Provider, Request};
-use crate::answer;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
 
@@ -32,7 +31,6 @@ const FILTERS: [&str; 6] = ["SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CON
 /// Google's Gemini API.
 pub struct Gemini {
     connection: Connection,
-    schema: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -77,9 +75,7 @@ impl Gemini {
     pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Self, SpecError> {
         // In a header, never in the address, which proxies write down.
         let manner = Manner { key_header: HeaderName::from_static("x-goog-api-key"), key_prefix: "", headers: &[] };
-        let schema = RawValue::from_string(answer::SCHEMA.to_owned())
-            .map_err(|error| SpecError::new("kind", format!("the answer's schema: {error}")))?;
-        Ok(Self { connection: Connection::open(spec, api_key, &manner)?, schema })
+        Ok(Self { connection: Connection::open(spec, api_key, &manner)? })
     }
 
     /// `models/gemini-3.8-flash` is the same model as `gemini-3.8-flash`; `tunedModels/mine` is one of one's own.
@@ -99,38 +95,13 @@ impl Gemini {
                 generation_config: GenerationConfig {
                     max_output_tokens: request.max_completion_tokens,
                     response_mime_type: (format != ResponseFormat::Text).then_some("application/json"),
-                    response_json_schema: (format == ResponseFormat::JsonSchema).then_some(&*self.schema),
+                    response_json_schema: (format == ResponseFormat::JsonSchema).then_some(request.schema),
                     temperature: request.temperature,
                     seed: request.seed,
                 },
             },
         );
         written.map(|()| body).map_err(unwritable)
-    }
-
-    /// An answer that is no success.
-    fn refused(&self, attempt: &mut Attempt<'_>, status: u16, body: &Value) -> CallFailure {
-        let connection = &self.connection;
-        let at = connection.at(status);
-        let error = body.get("error").unwrap_or(&Value::Null);
-        if attempt.wait.retry_after.is_none() {
-            attempt.wait.retry_after =
-                detail(error, "RetryInfo").and_then(|info| info.get("retryDelay")?.as_str()).and_then(rate_limits::asked_for);
-        }
-        let invalid_key = detail(error, "ErrorInfo").and_then(|info| info.get("reason")?.as_str()) == Some("API_KEY_INVALID");
-        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        match status {
-            400 if invalid_key => attempt.because(CallFailureKind::Unauthorized, format!("{at}: {}", connection.key_advice())),
-            400 if ["responseJsonSchema", "response_json_schema", "responseMimeType", "response_mime_type", "JSON mode"]
-                .iter()
-                .any(|name| message.contains(name)) =>
-            {
-                let said = connection.said(attempt, body);
-                let advice = "set response_format = \"json_object\" or \"text\" for this judge, or choose another model";
-                attempt.because(CallFailureKind::Rejected, format!("{at}: {said}; {advice}"))
-            }
-            _ => connection.refused(attempt, status, body),
-        }
     }
 
     fn completed(&self, mut attempt: Attempt<'_>, body: &Value) -> Result<Completion, CallFailure> {
@@ -162,6 +133,7 @@ impl Gemini {
             usage: attempt.usage,
             latency_ms: attempt.latency_ms(),
             simulated: false,
+            logprobs: None,
         })
     }
 }
@@ -185,8 +157,32 @@ impl Provider for Gemini {
         let post = self.connection.request(Method::POST, self.url(request.model)).body(self.body(request)?);
         match self.connection.call(post, &mut attempt).await? {
             Answer::Success(body) => self.completed(attempt, &body),
-            Answer::Refusal(status, body) => Err(self.refused(&mut attempt, status, &body)),
+            Answer::Refusal(status, body) => Err(refused(&self.connection, &mut attempt, status, &body)),
         }
+    }
+}
+
+/// An answer that is no success, of generateContent or of decisions.
+pub(super) fn refused(connection: &Connection, attempt: &mut Attempt<'_>, status: u16, body: &Value) -> CallFailure {
+    let at = connection.at(status);
+    let error = body.get("error").unwrap_or(&Value::Null);
+    if attempt.wait.retry_after.is_none() {
+        attempt.wait.retry_after =
+            detail(error, "RetryInfo").and_then(|info| info.get("retryDelay")?.as_str()).and_then(rate_limits::asked_for);
+    }
+    let invalid_key = detail(error, "ErrorInfo").and_then(|info| info.get("reason")?.as_str()) == Some("API_KEY_INVALID");
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    match status {
+        400 if invalid_key => attempt.because(CallFailureKind::Unauthorized, format!("{at}: {}", connection.key_advice())),
+        400 if ["responseJsonSchema", "response_json_schema", "responseMimeType", "response_mime_type", "JSON mode"]
+            .iter()
+            .any(|name| message.contains(name)) =>
+        {
+            let said = connection.said(attempt, body);
+            let advice = "set response_format = \"json_object\" or \"text\" for this judge, or choose another model";
+            attempt.because(CallFailureKind::Rejected, format!("{at}: {said}; {advice}"))
+        }
+        _ => connection.refused(attempt, status, body),
     }
 }
 

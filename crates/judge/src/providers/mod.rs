@@ -9,9 +9,13 @@ mod batch_openai;
 mod batch_protocol;
 mod batch_results;
 mod connection;
+mod decisions;
 mod gemini;
+mod gemini_decisions;
 mod headroom;
 mod openai;
+mod openai_decisions;
+mod prompt_cache_key;
 pub(crate) mod rate_limits;
 mod refusal;
 pub(crate) mod repeatable;
@@ -26,12 +30,16 @@ use secrecy::SecretString;
 
 pub use anthropic::Anthropic;
 pub use batch::Batches;
+pub use decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE};
 pub use gemini::Gemini;
+pub use gemini_decisions::GeminiDecisions;
 pub use headroom::{Headroom, Pace};
 pub use openai::OpenAi;
+pub use openai_decisions::OpenAiDecisions;
 use serde_json::value::RawValue;
 pub use simulated::Simulated;
 
+use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderKind, ProviderSpec, Question, ResponseFormat};
 
@@ -54,10 +62,29 @@ pub struct Request<'a> {
     pub max_completion_tokens: u32,
     /// How the model is held to the form of a verdict.
     pub response_format: ResponseFormat,
-    /// What `system` asks; only the simulation looks at it.
-    pub question: &'a Question,
+    /// The form itself, as a JSON schema.
+    pub schema: &'a RawValue,
+    /// Whether to ask for the log-probabilities of the answer's tokens; see [`Provider::gives_logprobs`].
+    pub logprobs: bool,
+    /// The same for calls with the same beginning and of no meaning otherwise, for providers that find their prompt caches by it.
+    pub prompt_cache_key: &'a str,
+    /// What the answer is read as; only the simulation looks at it.
+    pub form: Form,
+    /// What `system` asks, with the ids under which a packed answer gives it; only the simulation looks at it.
+    pub questions: &'a [(&'a str, &'a Question)],
     /// What `item` shows; only the simulation looks at it.
     pub interaction: &'a Interaction,
+}
+
+/// What a model is asked to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A score and a reason.
+    Score,
+    /// One of the words yes and no, and a reason.
+    YesNo,
+    /// A score and a reason for each of several questions.
+    Packed,
 }
 
 /// What a model answered.
@@ -67,6 +94,8 @@ pub struct Completion {
     pub text: String,
     /// The answer ended because it was as long as allowed.
     pub cut_short: bool,
+    /// The log-probabilities of its tokens, where they were asked for and given.
+    pub logprobs: Option<Vec<TokenLogprobs>>,
     /// The model that the provider says has answered.
     pub model: Option<String>,
     /// The tokens that were billed, where the provider said.
@@ -85,6 +114,11 @@ pub trait Provider: Send + Sync {
 
     /// Its protocol, as part of the version of every judge that uses it.
     fn kind(&self) -> &'static str;
+
+    /// Whether it can give log-probabilities at all.
+    fn gives_logprobs(&self) -> bool {
+        false
+    }
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn complete(&self, request: &Request<'_>) -> Result<Completion, CallFailure>;
@@ -114,6 +148,22 @@ pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dy
         ProviderKind::Anthropic => Arc::new(Anthropic::open(spec, api_key)?),
         ProviderKind::Gemini => Arc::new(Gemini::open(spec, api_key)?),
         ProviderKind::Openai => Arc::new(OpenAi::open(spec, api_key)?),
+        ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
+    })
+}
+
+/// Opens the provider that `spec` describes for decisions.
+///
+/// # Errors
+/// Where [`ProviderSpec::check`] refuses, the key holds what cannot be sent, or the protocol has no decisions.
+pub fn open_decider(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Arc<dyn Decider>, SpecError> {
+    spec.check()?;
+    Ok(match spec.kind {
+        ProviderKind::Openai => Arc::new(OpenAiDecisions::open(spec, api_key)?),
+        ProviderKind::Gemini => Arc::new(GeminiDecisions::open(spec, api_key)?),
+        ProviderKind::Anthropic => {
+            return Err(SpecError::new("kind", "anthropic has no decision models: name a provider that has, openai or gemini"));
+        }
         ProviderKind::Simulated => Arc::new(Simulated::open(spec)),
     })
 }

@@ -1,7 +1,8 @@
 //! OpenAI's chat completions, and every host that speaks them: `POST {base_url}/chat/completions`.
 //!
 //! One attempt, never a retry. The verdict is asked for as a strict JSON schema; what comes back is read with distrust, because many
-//! hosts ignore that. Formats: <https://platform.openai.com/docs/api-reference/chat>.
+//! hosts ignore that. The constant part goes first and the item last, so that hosts find the beginning in their prompt caches.
+//! Formats: <https://platform.openai.com/docs/api-reference/chat>.
 
 use std::sync::Arc;
 
@@ -18,15 +19,18 @@ use serde_json::value::RawValue;
 use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::refusal::unwritable;
-use super::{Completion, Headroom, Provider, Request};
-use crate::answer;
+use super::{Completion, Headroom, Provider, Request, prompt_cache_key};
+use crate::answer::logprobs::TokenLogprobs;
 use crate::check::SpecError;
 use crate::spec::{ProviderSpec, ResponseFormat};
+
+/// As many as OpenAI gives.
+const TOP_LOGPROBS: u8 = 20;
 
 /// A host of chat completions.
 pub struct OpenAi {
     pub(super) connection: Connection,
-    schema: Box<RawValue>,
+    sends_cache_key: bool,
 }
 
 #[derive(Serialize)]
@@ -40,6 +44,12 @@ struct Body<'a> {
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    logprobs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -69,9 +79,8 @@ impl OpenAi {
     /// Where the specification is refused, the key cannot be sent in a header, or the machine's certificates cannot be read.
     pub fn open(spec: &ProviderSpec, api_key: Option<SecretString>) -> Result<Self, SpecError> {
         let manner = Manner { key_header: AUTHORIZATION, key_prefix: "Bearer ", headers: &[] };
-        let schema = RawValue::from_string(answer::SCHEMA.to_owned())
-            .map_err(|error| SpecError::new("kind", format!("the answer's schema: {error}")))?;
-        Ok(Self { connection: Connection::open(spec, api_key, &manner)?, schema })
+        let connection = Connection::open(spec, api_key, &manner)?;
+        Ok(Self { sends_cache_key: prompt_cache_key::is_sent(spec, &connection.host), connection })
     }
 
     /// What is sent for `request`, live or in a batch.
@@ -87,7 +96,7 @@ impl OpenAi {
                 ),
                 response_format: match request.response_format {
                     ResponseFormat::JsonSchema => Some(WireFormat::JsonSchema {
-                        json_schema: NamedSchema { name: "verdict", strict: true, schema: &self.schema },
+                        json_schema: NamedSchema { name: "verdict", strict: true, schema: request.schema },
                     }),
                     ResponseFormat::JsonObject => Some(WireFormat::JsonObject),
                     ResponseFormat::Text => None,
@@ -95,6 +104,9 @@ impl OpenAi {
                 max_completion_tokens: request.max_completion_tokens,
                 temperature: request.temperature,
                 seed: request.seed,
+                logprobs: request.logprobs,
+                top_logprobs: request.logprobs.then_some(TOP_LOGPROBS),
+                prompt_cache_key: self.sends_cache_key.then_some(request.prompt_cache_key),
             },
         );
         written.map(|()| body).map_err(unwritable)
@@ -152,6 +164,7 @@ impl OpenAi {
         Ok(Completion {
             text: choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default().to_owned(),
             cut_short: finish == "length",
+            logprobs: choice.pointer("/logprobs/content").and_then(Value::as_array).map(|tokens| logprobs(tokens)),
             model: model_name(body.get("model")),
             usage,
             latency_ms: attempt.latency_ms(),
@@ -170,6 +183,10 @@ impl Provider for OpenAi {
         "openai"
     }
 
+    fn gives_logprobs(&self) -> bool {
+        true
+    }
+
     fn headroom(&self) -> Option<Arc<Headroom>> {
         Some(Arc::clone(&self.connection.headroom))
     }
@@ -182,6 +199,29 @@ impl Provider for OpenAi {
             Answer::Refusal(status, body) => Err(self.refused(&attempt, status, &body)),
         }
     }
+}
+
+/// The tokens of an answer. A token whose log-probability is not there has none: its mass is missing, and nothing is made up for it.
+fn logprobs(tokens: &[Value]) -> Vec<TokenLogprobs> {
+    let bytes = |token: &Value| -> Vec<u8> {
+        // `bytes` is what the token is; `token` may show half a character as something else.
+        let bytes = token.get("bytes").and_then(Value::as_array).map(|bytes| bytes.iter().map(Value::as_u64).collect::<Vec<_>>());
+        let whole = bytes.and_then(|bytes| bytes.into_iter().map(|byte| u8::try_from(byte?).ok()).collect::<Option<Vec<u8>>>());
+        whole.unwrap_or_else(|| token.get("token").and_then(Value::as_str).unwrap_or_default().as_bytes().to_vec())
+    };
+    let one = |token: &Value| {
+        let spelled = bytes(token);
+        let top = token.get("top_logprobs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut likeliest: Vec<(Vec<u8>, f64)> =
+            top.iter().filter_map(|other| Some((bytes(other), other.get("logprob")?.as_f64()?))).collect();
+        if !likeliest.iter().any(|(other, _)| *other == spelled)
+            && let Some(logprob) = token.get("logprob").and_then(Value::as_f64)
+        {
+            likeliest.push((spelled.clone(), logprob));
+        }
+        TokenLogprobs { token: spelled, likeliest }
+    };
+    tokens.iter().map(one).collect()
 }
 
 /// `prompt_tokens` includes cached ones, `completion_tokens` reasoning. `None` unless both are there.

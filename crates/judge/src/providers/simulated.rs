@@ -7,9 +7,9 @@ use std::time::Duration;
 use assize_core::judge::CallFailure;
 use assize_core::{Interaction, ProviderName, Role, TokenUsage};
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Completion, Provider, Request};
+use super::{Completion, Decided, Decider, Decisions, DecisionsRequest, Form, Predicate, Provider, Request};
 use crate::metrics;
 use crate::spec::{ProviderSpec, Question};
 
@@ -42,10 +42,7 @@ impl Provider for Simulated {
         let noise = Noise::of(request);
         let latency_ms = LATENCY_MS_MIN + noise.0[0] % LATENCY_MS_SPREAD;
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
-        let (score, reason) = judged(metric_of(request.question), request.interaction);
-        // A judge doubts a little, and in steps.
-        let score = ((score + noise.within(0.08)) * 20.0).round() / 20.0;
-        let text = json!({"score": score.clamp(0.0, 1.0), "reason": reason}).to_string();
+        let text = noise.answer(request);
         let usage = TokenUsage {
             input: tokens(request.system) + tokens(request.item),
             output: tokens(&text).min(u64::from(request.max_completion_tokens)),
@@ -55,8 +52,43 @@ impl Provider for Simulated {
         Ok(Completion {
             text,
             cut_short: false,
+            logprobs: None,
             model: Some("simulated".to_owned()),
             usage: Some(usage),
+            latency_ms,
+            simulated: true,
+        })
+    }
+}
+
+#[async_trait]
+impl Decider for Simulated {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn questions_max(&self) -> usize {
+        400
+    }
+
+    async fn decide(&self, request: &DecisionsRequest<'_>) -> Result<Decisions, CallFailure> {
+        let noise = Noise::from(&[request.model, request.opening, request.item]);
+        let latency_ms = LATENCY_MS_MIN + noise.0[0] % LATENCY_MS_SPREAD;
+        tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+        let decide = |predicate: &Predicate<'_>| {
+            let noise = Noise::from(&[request.model, predicate.instructions, request.item]);
+            Decided::Probability(noise.score(predicate.question, request.interaction).0)
+        };
+        let asked: u64 = request.predicates.iter().map(|predicate| tokens(predicate.instructions)).sum();
+        let input = tokens(request.opening) + tokens(request.item) + asked;
+        Ok(Decisions {
+            decided: request.predicates.iter().map(decide).collect(),
+            model: Some("simulated".to_owned()),
+            usage: Some(TokenUsage { input, ..TokenUsage::default() }),
             latency_ms,
             simulated: true,
         })
@@ -78,12 +110,54 @@ impl Noise {
             hasher.update(part);
         }
         hasher.update(&request.seed.unwrap_or(0).to_le_bytes());
+        Self::words(&hasher)
+    }
+
+    fn from(parts: &[&str]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("assize simulated decisions");
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Self::words(&hasher)
+    }
+
+    fn words(hasher: &blake3::Hasher) -> Self {
         let digest = hasher.finalize();
         let mut words = [0; 2];
         for (word, bytes) in words.iter_mut().zip(digest.as_bytes().chunks_exact(8)) {
             *word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         }
         Self(words)
+    }
+
+    /// A judge doubts a little, and in steps.
+    fn score(&self, question: &Question, interaction: &Interaction) -> (f64, String) {
+        let (score, reason) = judged(metric_of(question), interaction);
+        let score = ((score + self.within(0.08)) * 20.0).round() / 20.0;
+        (score.clamp(0.0, 1.0), reason)
+    }
+
+    fn answer(&self, request: &Request<'_>) -> String {
+        let scored = |question: &Question| self.score(question, request.interaction);
+        let first = || request.questions.first().map(|(_, question)| scored(question)).unwrap_or_default();
+        match request.form {
+            Form::Score => {
+                let (score, reason) = first();
+                json!({"score": score, "reason": reason}).to_string()
+            }
+            Form::YesNo => {
+                let (score, reason) = first();
+                json!({"answer": if score >= 0.5 { "yes" } else { "no" }, "reason": reason}).to_string()
+            }
+            Form::Packed => {
+                let entry = |&(id, question): &(&str, &Question)| {
+                    let (score, reason) = scored(question);
+                    (id.to_owned(), json!({"score": score, "reason": reason}))
+                };
+                Value::Object(request.questions.iter().map(entry).collect()).to_string()
+            }
+        }
     }
 
     /// Uniform in [-most, most].

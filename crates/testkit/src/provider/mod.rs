@@ -16,6 +16,7 @@ mod batch_objects;
 mod batch_routes;
 mod batches;
 mod behaviour;
+mod decisions;
 mod form;
 mod known;
 mod protocol;
@@ -24,6 +25,7 @@ mod server;
 
 pub use batches::{Batches, Ending, Oddities};
 pub use behaviour::Behaviour;
+pub use decisions::{DecisionsCall, DecisionsProtocol, DecisionsReply, FakeDecisions};
 pub use known::Known;
 pub use protocol::Protocol;
 pub use reply::Reply;
