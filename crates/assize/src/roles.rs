@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
 use assize_core::labels::Labels;
 use assize_core::parking::Parking;
@@ -21,6 +22,7 @@ use crate::api::{Server, Surfaces, router};
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
 use crate::ids::IdSource;
+use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
@@ -113,7 +115,13 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
     let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
-    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
+    let batch = BatchLane {
+        store: stores.batch,
+        linger: Duration::from_secs(settings.batch.linger_seconds),
+        poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
+    };
+    let pipeline =
+        Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse, Some(batch)));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     // Last of all that can fail: a key that was made and not shown would be lost.
@@ -144,6 +152,7 @@ struct Stores {
     labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
+    batch: Arc<dyn BatchStore>,
 }
 
 /// The directories that hold data.
@@ -173,7 +182,8 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
         "" => None,
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
-    Ok(Stores { parking, control, results, labels, queue, cache })
+    let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, labels, queue, cache, batch })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -226,6 +236,8 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+            let (pipeline, stop) = (Arc::clone(&self.server.pipeline), self.stop.clone());
+            self.tasks.spawn(async move { batch::run(&pipeline, &stop).await });
         }
         if roles.ingest {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));

@@ -11,6 +11,7 @@ use assize_core::{Accepted, DecisionState, Dimension, NanoUsd, Outcome, Reason, 
 use super::Opener;
 use super::listing::{self, everything};
 use super::sums::{all_sums, by_key, expected_sums, mixed, same_sums};
+use super::tiers;
 use crate::samples::{
     MORNING, call, decision, drawn, entry, failed_call, id, interaction, judge, judge_failed, judged, metric, project, row,
     row_of, verdict, version,
@@ -31,6 +32,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     a_dimension_that_comes_late_still_adds_up(opener).await;
     listing::run(opener).await;
     spend_is_split(opener).await;
+    tiers::run(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
 }
