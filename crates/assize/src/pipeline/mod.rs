@@ -15,6 +15,7 @@ pub mod gate;
 pub mod panel;
 pub mod report;
 pub mod reuse;
+pub mod review;
 pub mod score;
 pub mod seat;
 pub mod similar;

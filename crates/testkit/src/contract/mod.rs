@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod cache;
 pub mod control;
+pub mod labels;
 mod listing;
 pub mod parking;
 pub mod queue;

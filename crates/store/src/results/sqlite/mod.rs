@@ -3,6 +3,7 @@
 mod counts;
 mod dimensions;
 mod fold;
+mod judged;
 mod listing;
 mod record;
 mod rollup;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    CellBucket, Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend, SpendBy, SumsBucket,
-    SumsQuery, VerdictRecord,
+    CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend,
+    SpendBy, SumsBucket, SumsQuery, VerdictRecord,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -147,6 +148,11 @@ impl Results for SqliteResults {
     async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError> {
         let filter = filter.clone();
         self.read(move |connection| listing::verdicts(connection, &filter)).await
+    }
+
+    async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| judged::judged(connection, &query)).await
     }
 
     async fn outcomes(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<Outcomes, StoreError> {
