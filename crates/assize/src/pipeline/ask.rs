@@ -68,15 +68,24 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
     Ok(())
 }
 
-/// Takes on the courses of which a batch has brought the answers.
-pub async fn take_answers(pipeline: &Pipeline, case: &Case<'_>, courses: &mut [Course<'_>], answers: Vec<(MetricName, Called)>) {
+/// Takes on the courses of which a batch has brought the answers; whether all of these were failures that may pass.
+pub async fn take_answers(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    courses: &mut [Course<'_>],
+    answers: Vec<(MetricName, Called)>,
+) -> bool {
+    let mut failed = 0;
+    let brought = answers.len();
     for (metric, called) in answers {
         let Some(course) = courses.iter_mut().find(|course| course.decision.metric == metric) else { continue };
-        let Some(seat) = course.seat() else { continue };
+        let Some(seat) = course.seat().filter(|seat| case.way.brings(&seat.name)) else { continue };
         let keys = pipeline.reuse.as_ref().and_then(|reuse| reuse.keys(course, seat, case.subject));
         take_in(pipeline, case, course, seat, called, keys).await;
         course.advance(case);
+        failed += usize::from(course.try_again().is_some());
     }
+    brought > 0 && failed == brought
 }
 
 /// The places in the group of those that still want the judge that the group was made for.

@@ -75,11 +75,13 @@ pub struct Ended {
     pub wait: Option<Duration>,
     /// Whether a call was made in vain, rather than only waited.
     pub tried: bool,
+    /// Whether all the answers that a batch has brought were failures that may pass.
+    pub in_vain: bool,
     /// Why a metric failed for good.
     pub failed: Option<Reason>,
 }
 
-/// Takes all metrics of an interaction as far as they go now.
+/// Takes the metrics of an interaction that are on this way as far as they go now.
 pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> Result<Ended, StoreError> {
     let row = Arc::new(entry.row);
     let recorded = pipeline.recorder.recorded(row.key).await?;
@@ -94,7 +96,7 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
     let Some(mut case) = case else { return Ok(Ended { failed, ..Ended::default() }) };
     let answers = case.answers();
     let mut courses = case.courses();
-    take_answers(pipeline, &case, &mut courses, answers).await;
+    let in_vain = take_answers(pipeline, &case, &mut courses, answers).await;
     failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
     // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is answered,
     // so that a slow judge costs the others nothing at a crash.
@@ -106,7 +108,7 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
         failed = groups.await?.into_iter().flatten().next().or(failed);
     }
     let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
-    Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, failed })
+    Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, in_vain, failed })
 }
 
 /// Records what is new; the reason of one that failed for good.

@@ -120,5 +120,6 @@ async fn answer(
             member.metrics.iter().cloned().zip(called).collect()
         }
     };
-    go_on(pipeline, lane, member, Way::Answered(answers)).await
+    let way = Way::Answered { judge: member.judge.clone(), metrics: member.metrics.clone(), answers };
+    go_on(pipeline, lane, member, way).await
 }

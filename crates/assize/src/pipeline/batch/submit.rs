@@ -45,7 +45,7 @@ async fn requests(
     for member in members {
         let seat = seat_of(pipeline, &member).await?.and_then(|(seat, questions)| Some((seat.batch?, questions)));
         let Some((seat, questions)) = seat else {
-            let way = Way::Live(member.id.clone());
+            let way = Way::live(&member);
             go_on(pipeline, lane, member, way).await?;
             continue;
         };
@@ -55,7 +55,7 @@ async fn requests(
             seat.batches.body(&call.request()).ok()
         });
         let Some(body) = body else {
-            let way = Way::Live(member.id.clone());
+            let way = Way::live(&member);
             go_on(pipeline, lane, member, way).await?;
             continue;
         };
