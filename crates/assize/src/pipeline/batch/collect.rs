@@ -57,6 +57,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         }
     };
     let mut going = FuturesUnordered::new();
+    let mut failed = None;
     loop {
         let result = match results.next().await {
             Ok(Some(result)) => result,
@@ -64,9 +65,9 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             Err(failure) => {
                 say(&failure, "the answers of a batch could not be read to the end");
                 while let Some(gone) = going.next().await {
-                    gone?;
+                    failed = gone.err().or(failed);
                 }
-                return Ok(());
+                return failed.map_or(Ok(()), Err);
             }
         };
         if let Some(member) = waiting.remove(&result.custom_id) {
@@ -75,11 +76,15 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         if going.len() >= AT_ONCE
             && let Some(gone) = going.next().await
         {
-            gone?;
+            failed = gone.err().or(failed);
         }
     }
     while let Some(gone) = going.next().await {
-        gone?;
+        failed = gone.err().or(failed);
+    }
+    if let Some(error) = failed {
+        // All others have gone on. The batch is read again for those that could not.
+        return Err(error);
     }
     let report = results.finish();
     tracing::info!(

@@ -175,8 +175,7 @@ pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
     let Some(lane) = &pipeline.batch else { return };
     loop {
         if let Err(error) = stop.run_until_cancelled(tick(pipeline, lane)).await.unwrap_or(Ok(())) {
-            pipeline.counters.fault("batch");
-            tracing::error!(%error, "what waits for batches could not be worked on; trying again");
+            fault(pipeline, &error);
         }
         if stop.run_until_cancelled(tokio::time::sleep(lane.poll_every)).await.is_none() {
             return;
@@ -184,11 +183,20 @@ pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
     }
 }
 
+fn fault(pipeline: &Pipeline, error: &StoreError) {
+    pipeline.counters.fault("batch");
+    tracing::error!(%error, "what waits for batches could not be worked on; trying again");
+}
+
+/// One batch or member that cannot be worked on holds up no other.
 async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
     for batch in lane.store.batches().await? {
-        match &batch.provider_id {
-            None => submit::look_for(pipeline, lane, &batch).await?,
-            Some(id) => collect::collect(pipeline, lane, &batch, id).await?,
+        let followed = match &batch.provider_id {
+            None => submit::look_for(pipeline, lane, &batch).await,
+            Some(id) => collect::collect(pipeline, lane, &batch, id).await,
+        };
+        if let Err(error) = followed {
+            fault(pipeline, &error);
         }
     }
     let now = pipeline.clock.now();
@@ -198,6 +206,6 @@ async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
         go_on(pipeline, lane, member, way)
     });
     let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
-    ended.into_iter().collect::<Result<(), _>>()?;
+    ended.into_iter().filter_map(Result::err).for_each(|error| fault(pipeline, &error));
     submit::submit_waiting(pipeline, lane).await
 }
