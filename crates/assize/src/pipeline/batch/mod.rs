@@ -58,8 +58,8 @@ impl Way {
         Self::Live { id: member.id.clone(), metrics: member.metrics.clone() }
     }
 
-    /// Whether the metric is on this way: a member goes with its own metrics alone. Others of the same interaction have a member of
-    /// their own or are with the queue, and might be asked about twice at the same time.
+    /// Whether the metric is on this way: a member goes with its own metrics alone. Others of the same interaction have a member
+    /// of their own or are with the queue, and might be asked about twice at the same time.
     pub fn carries(&self, metric: &MetricName) -> bool {
         match self {
             Self::Queue => true,
@@ -67,7 +67,7 @@ impl Way {
         }
     }
 
-    /// Whether it has brought answers of this judge. Read a second time, after a crash, they are those of a tier that lies behind.
+    /// Whether it has brought answers of this judge. Read again after a crash, they may be those of a tier that lies behind.
     pub fn brings(&self, judge: &JudgeName) -> bool {
         matches!(self, Self::Answered { judge: by, .. } if by == judge)
     }
@@ -163,8 +163,8 @@ async fn go_on(pipeline: &Pipeline, lane: &BatchLane, member: Member, way: Way) 
     let now = pipeline.clock.now();
     match wait {
         None => lane.store.finish(&[id]).await,
-        // What failed in a batch may go into the next one, as long as there is time; not where a part was answered, or another judge
-        // is waited for: all of its questions would be asked and paid again.
+        // What failed in a batch may go into the next one, as long as there is time; not where a part was answered, or another
+        // judge is waited for: all of its questions would be asked and paid again.
         Some(_) if in_vain && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None).await,
         Some(wait) => lane.store.put_off(&id, Some(now.plus(wait))).await,
     }
