@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use assize_core::batch::{Member, OpenBatch};
 use assize_core::judge::CallFailure;
-use assize_core::{CallId, Part, StoreError};
+use assize_core::{CallId, Part, StoreError, Timestamp};
 use assize_judge::providers::Completion;
 use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchState};
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -29,7 +29,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         Ok(status) => status,
         Err(failure) => {
             say(&failure, "a batch could not be asked after");
-            return Ok(());
+            return keep(lane, batch, now).await;
         }
     };
     match status.state {
@@ -53,7 +53,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         Ok(results) => results,
         Err(failure) => {
             say(&failure, "the answers of a batch could not be read");
-            return Ok(());
+            return keep(lane, batch, now).await;
         }
     };
     let mut going = FuturesUnordered::new();
@@ -67,7 +67,10 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
                 while let Some(gone) = going.next().await {
                     failed = gone.err().or(failed);
                 }
-                return failed.map_or(Ok(()), Err);
+                return match failed {
+                    Some(error) => Err(error),
+                    None => keep(lane, batch, pipeline.clock.now()).await,
+                };
             }
         };
         if let Some(member) = waiting.remove(&result.custom_id) {
@@ -99,6 +102,11 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
     let now = pipeline.clock.now();
     let again = if batch.deadline > now.plus(MARGIN) { None } else { Some(now) };
     lane.store.dissolve(&batch.marker, again).await
+}
+
+/// Keeps a batch that cannot be followed now until its time is up; then what still waits for it is asked outside a batch.
+pub(super) async fn keep(lane: &BatchLane, batch: &OpenBatch, now: Timestamp) -> Result<(), StoreError> {
+    if batch.deadline > now { Ok(()) } else { lane.store.dissolve(&batch.marker, Some(now)).await }
 }
 
 /// Takes a member on with what was answered about it.
