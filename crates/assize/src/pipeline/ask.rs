@@ -48,10 +48,7 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
             Err(wait) => waits.push((at, wait)),
         }
     }
-    let open = match &pipeline.batch {
-        Some(lane) => lane.set_aside(pipeline, case, group, open).await?,
-        None => open,
-    };
+    let open = set_aside(pipeline, case, group, open).await?;
     call_about(pipeline, case, group, &open, &keys).await;
     // Nobody is waited for while others wait for us.
     drop(flights);
@@ -60,12 +57,27 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
         join_all(waits.into_iter().map(|(_, wait)| wait)).await;
         keys = find_again(pipeline, case, group).await;
         let open: Vec<usize> = waited.into_iter().filter(|at| unanswered(group).contains(at)).collect();
+        // What was waited for may have been parked, and then so is this.
+        let open = set_aside(pipeline, case, group, open).await?;
         call_about(pipeline, case, group, &open, &keys).await;
     }
     for course in group.iter_mut() {
         course.advance(case);
     }
     Ok(())
+}
+
+/// Parks those of the group at `open` whose answers may take hours; those that are to be asked now remain.
+async fn set_aside(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    group: &mut [&mut Course<'_>],
+    open: Vec<usize>,
+) -> Result<Vec<usize>, StoreError> {
+    match &pipeline.batch {
+        Some(lane) => lane.set_aside(pipeline, case, group, open).await,
+        None => Ok(open),
+    }
 }
 
 /// Takes on the courses of which a batch has brought the answers; whether all of these were failures that may pass.
