@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Leased, Settlement};
 use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -101,11 +101,13 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
     // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is answered,
     // so that a slow judge costs the others nothing at a crash.
     while courses.iter().any(|course| course.seat().is_some()) {
-        let groups = try_join_all(groups(&mut courses).into_iter().map(async |mut group| {
+        let groups = join_all(groups(&mut courses).into_iter().map(async |mut group| {
             ask(pipeline, &case, &mut group).await?;
             record(pipeline, news(pipeline, group.into_iter())).await
         }));
-        failed = groups.await?.into_iter().flatten().next().or(failed);
+        // None is dropped because another could not be recorded: it may be in the middle of a call.
+        let failures = groups.await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        failed = failures.into_iter().flatten().next().or(failed);
     }
     let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
     Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, in_vain, failed })
