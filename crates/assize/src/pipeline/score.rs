@@ -35,14 +35,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item.
-    pub fn lease_for(paces: &[Pace], called_tiers_max: usize) -> Duration {
+    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item, of whose judges at most
+    /// `called_max`, the fallback included, are asked one after the other.
+    pub fn lease_for(paces: &[Pace], called_max: usize) -> Duration {
         let longest = paces.iter().map(|pace| {
             let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + pace.attempt_max;
             attempt.saturating_mul(pace.attempts)
         });
-        longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX))
-            + SLOT_WAIT_MAX
+        // In each round a group may ask for some of its metrics, wait for what others ask, and ask for the rest after all.
+        let round = longest.max().unwrap_or_default().saturating_mul(2).saturating_add(super::reuse::WAIT_MAX);
+        round.saturating_mul(u32::try_from(called_max.max(1)).unwrap_or(u32::MAX)).saturating_add(SLOT_WAIT_MAX)
     }
 
     /// How long an item that went back `retries` times waits before it is offered again.
