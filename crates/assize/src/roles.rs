@@ -102,7 +102,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     set_up(&access, &settings, clock.as_ref()).await?;
     let providers = Providers::kept_from(directories(&settings, &data));
     let panels = Panels::open(&spec, providers, Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
-    let tiers = panels.current().policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1);
+    let asked = |metric: &assize_core::Metric| metric.called().count() + usize::from(metric.fallback.is_some());
+    let tiers = panels.current().policy.metrics.iter().map(asked).max().unwrap_or(1);
     let limits = Limits {
         in_flight_max: settings.score.in_flight_max.max(1),
         deliveries_max: settings.score.deliveries_max.max(1),
