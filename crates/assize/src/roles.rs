@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::control::{Control, Project, Scope};
+use assize_core::export::ExportCursors;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
@@ -19,6 +20,7 @@ use crate::access::{Access, KeyState, NewKey};
 use crate::api::{Server, Surfaces, router};
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
+use crate::export::{self, Delivery};
 use crate::ids::IdSource;
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
@@ -87,6 +89,7 @@ const LEARN_EVERY: Duration = Duration::from_secs(300);
 pub async fn start(start: Start) -> Result<Running, String> {
     let Start { settings, data, roles, bootstrap_key } = start;
     let spec = PolicySpec::of(&settings).map_err(|error| error.to_string())?;
+    let targets = export::open(&settings, &|name| std::env::var_os(name)).map_err(|error| error.to_string())?;
     let listener = bind(&settings.server.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -115,6 +118,13 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
+    let deliveries = match stores.cursors {
+        // What is exported is what is reported.
+        Some(cursors) if roles.report => {
+            export::begin(targets, &stores.results, &cursors, &pipeline.clock, &pipeline.counters).await.map_err(text)?
+        }
+        _ => Vec::new(),
+    };
     // Last of all that can fail: a key that was made and not shown would be lost.
     let first_key = first_key(&access, bootstrap_key, &SystemClock).await?;
     let stop = CancellationToken::new();
@@ -131,6 +141,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
     });
     let mut running = Running { address, first_key, server: Arc::clone(&server), stop, tasks: JoinSet::new() };
     running.spawn_flow(&pipeline, roles);
+    running.spawn_deliveries(deliveries);
     running.spawn_listeners(listener, roles).await;
     Ok(running)
 }
@@ -141,6 +152,8 @@ struct Stores {
     results: Arc<dyn Results>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
+    /// Where there is anything to export.
+    cursors: Option<Arc<dyn ExportCursors>>,
 }
 
 /// The directories that hold data.
@@ -162,6 +175,10 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let url = |backend: &str| if backend == "sqlite" { format!("sqlite:{}", data.display()) } else { backend.to_owned() };
     let control = assize_store::control::open(&url(&settings.store.control)).await.map_err(text)?;
     let results = assize_store::results::open(&url(&settings.store.results)).await.map_err(text)?;
+    let cursors = match settings.export.as_slice() {
+        [] => None,
+        _ => Some(assize_store::export::open(&url(&settings.store.results)).await.map_err(text)?),
+    };
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
@@ -169,7 +186,7 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
         "" => None,
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
-    Ok(Stores { parking, control, results, queue, cache })
+    Ok(Stores { parking, control, results, queue, cache, cursors })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -240,6 +257,13 @@ impl Running {
                 }
             }
         });
+    }
+
+    fn spawn_deliveries(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move { delivery.run(&stop).await });
+        }
     }
 
     async fn spawn_listeners(&mut self, listener: TcpListener, roles: Roles) {

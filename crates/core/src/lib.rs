@@ -11,8 +11,10 @@ pub mod allocation;
 pub mod batch;
 pub mod cache;
 pub mod control;
+pub mod decided;
 pub mod draw;
 pub mod error;
+pub mod export;
 pub mod features;
 pub mod ids;
 pub mod interaction;
@@ -36,8 +38,8 @@ pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;
 pub use ids::{
-    CallId, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName, RowKey,
-    TenantName,
+    CallId, ExportName, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName,
+    RowKey, TenantName,
 };
 pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
 pub use metric::{Metric, Needs, ReusePolicy, Tier, TierKind, Unit};

@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod cache;
 pub mod control;
+mod decided;
+pub mod export;
 mod listing;
 pub mod parking;
 pub mod queue;
