@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
 use assize_core::export::ExportCursors;
 use assize_core::parking::Parking;
@@ -22,6 +23,7 @@ use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
 use crate::export::{self, Delivery};
 use crate::ids::IdSource;
+use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
@@ -115,7 +117,13 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
     let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
-    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
+    let batch = BatchLane {
+        store: stores.batch,
+        linger: Duration::from_secs(settings.batch.linger_seconds),
+        poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
+    };
+    let pipeline =
+        Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse, Some(batch)));
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     let deliveries = match stores.cursors {
@@ -152,6 +160,7 @@ struct Stores {
     results: Arc<dyn Results>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
+    batch: Arc<dyn BatchStore>,
     /// Where there is anything to export.
     cursors: Option<Arc<dyn ExportCursors>>,
 }
@@ -186,7 +195,8 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
         "" => None,
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
-    Ok(Stores { parking, control, results, queue, cache, cursors })
+    let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, queue, cache, batch, cursors })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -239,6 +249,8 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+            let (pipeline, stop) = (Arc::clone(&self.server.pipeline), self.stop.clone());
+            self.tasks.spawn(async move { batch::run(&pipeline, &stop).await });
         }
         if roles.ingest {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));

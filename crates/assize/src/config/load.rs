@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use super::export::ExportSpec;
-use super::settings::{Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
+use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
 
 /// The defaults, as shipped and as documentation.
@@ -52,6 +52,7 @@ struct File {
     ingest: Ingest,
     store: Store,
     cache: Cache,
+    batch: Batch,
     score: Score,
     report: Report,
     sampling: Sampling,
@@ -94,6 +95,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         ingest: file.ingest,
         store: file.store,
         cache: file.cache,
+        batch: file.batch,
         score: file.score,
         report: file.report,
         sampling: file.sampling,

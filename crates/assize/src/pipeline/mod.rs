@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod allocations;
 pub mod ask;
+pub mod batch;
 pub mod call;
 pub mod case;
 pub mod clients;
@@ -45,6 +46,8 @@ pub struct Pipeline {
     /// The cache of verdicts, where there is one.
     pub reuse: Option<reuse::Reuse>,
     pub similar: similar::Similar,
+    /// What waits for batches, where there is a place for it.
+    pub batch: Option<batch::BatchLane>,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -64,6 +67,7 @@ impl Pipeline {
         counters: Arc<Counters>,
         limits: score::Limits,
         reuse: Option<reuse::Reuse>,
+        batch: Option<batch::BatchLane>,
     ) -> Self {
         Self {
             clock,
@@ -77,6 +81,7 @@ impl Pipeline {
             allocations: allocations::Allocations::default(),
             reuse,
             similar: similar::Similar::default(),
+            batch,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }

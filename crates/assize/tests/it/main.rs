@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod batch;
 mod cascade;
 mod chaos_provider;
 mod cli;
@@ -14,6 +15,7 @@ mod grpc;
 mod harness;
 mod interactions;
 mod isolation;
+mod judge_cli;
 mod judge_train;
 mod judging;
 mod otlp;
@@ -23,4 +25,5 @@ mod reuse;
 mod sampling;
 mod server;
 mod tidy;
+mod together;
 mod xstest;

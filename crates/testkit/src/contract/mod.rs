@@ -10,6 +10,7 @@ pub mod parking;
 pub mod queue;
 pub mod results;
 pub mod sums;
+pub mod tiers;
 
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 mod input;
 mod line;
 mod output;
-mod progress;
+pub(in crate::cli) mod progress;
 mod recording;
-mod summary;
+pub(in crate::cli) mod summary;
 mod tally;
 mod threshold;
 
@@ -169,6 +169,7 @@ impl Eval {
             Arc::new(Counters::new()),
             limits,
             self.reuse(settings).await?,
+            None,
         ));
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
