@@ -131,7 +131,11 @@ pub async fn start(start: Start) -> Result<Running, String> {
         Some(cursors) if roles.report => {
             export::begin(targets, &stores.results, &cursors, &pipeline.clock, &pipeline.counters).await.map_err(text)?
         }
-        _ => Vec::new(),
+        Some(_) => {
+            tracing::warn!("this process exports nothing: it has not the role report");
+            Vec::new()
+        }
+        None => Vec::new(),
     };
     // Last of all that can fail: a key that was made and not shown would be lost.
     let first_key = first_key(&access, bootstrap_key, &SystemClock).await?;

@@ -21,6 +21,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Where it takes nothing of us, which somebody has to mend.
 const BACKOFF_REFUSED_MAX: Duration = Duration::from_secs(600);
+/// How long what is under way at a stop may take.
+const LAST_MOMENT: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,7 +37,7 @@ pub struct Delivery {
     counters: Arc<Counters>,
     /// Results of the next delivery, at the most: fewer after a failure, up to what is configured after successes.
     size: usize,
-    /// Failures in a row, of whatever kind.
+    /// Waits in a row.
     failures: u32,
     /// Refusals of the present delivery.
     refusals: u32,
@@ -78,24 +80,32 @@ impl Delivery {
         }
     }
 
-    /// Delivers until `stop`. What is under way then is broken off, and repeated after the next start.
+    /// Delivers until `stop`. What is under way then has a moment to be acknowledged; else it is repeated after the next start.
     pub async fn run(mut self, stop: &CancellationToken) {
-        stop.run_until_cancelled(async {
-            loop {
-                let next = match self.pass().await {
-                    Ok(next) => next,
-                    Err(error) => {
-                        self.counters.fault("export");
-                        tracing::error!(%error, target_name = %self.target.name(), "the export cannot go on, and is tried again");
-                        Next::Wait(FAULT_WAIT)
-                    }
-                };
-                if let Next::Wait(wait) = next {
-                    self.wait(wait).await;
+        let last_moment = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            () = self.follow(stop) => {}
+            () = last_moment => {}
+        }
+    }
+
+    async fn follow(&mut self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let next = match self.pass().await {
+                Ok(next) => next,
+                Err(error) => {
+                    self.counters.fault("export");
+                    tracing::error!(%error, target_name = %self.target.name(), "the export cannot go on, and is tried again");
+                    Next::Wait(FAULT_WAIT)
                 }
+            };
+            if let Next::Wait(wait) = next {
+                stop.run_until_cancelled(self.wait(wait)).await;
             }
-        })
-        .await;
+        }
     }
 
     /// One delivery, if there is anything to deliver.
@@ -122,19 +132,21 @@ impl Delivery {
                 if is_too_much {
                     self.size = (count / 2).max(1);
                 }
-                let backoff = self.failed(why, BACKOFF_MAX);
+                self.failed(why);
+                let backoff = self.backoff(BACKOFF_MAX);
                 Ok(Next::Wait(after.map_or(backoff, |after| after.max(backoff))))
             }
             // Which one it is that is not taken is found by halves.
             Answer::Refused { is_content: true, why } if count > 1 => {
                 self.size = (count / 2).max(1);
-                self.failed(why, BACKOFF_MAX);
+                self.failed(why);
                 Ok(Next::GoOn)
             }
             Answer::Refused { why, is_content } => {
                 self.refusals += 1;
                 let attempts = self.target.spec().attempts;
-                let backoff = self.failed(why, if is_content { BACKOFF_MAX } else { BACKOFF_REFUSED_MAX });
+                self.failed(why);
+                let backoff = self.backoff(if is_content { BACKOFF_MAX } else { BACKOFF_REFUSED_MAX });
                 if attempts == 0 || self.refusals < attempts {
                     return Ok(Next::Wait(backoff));
                 }
@@ -167,16 +179,20 @@ impl Delivery {
         self.size = self.size.saturating_mul(2).min(self.target.spec().batch_max);
     }
 
-    /// Says so where it is news, and tells how long to wait.
-    fn failed(&mut self, why: String, backoff_max: Duration) -> Duration {
+    /// Says so where it is news.
+    fn failed(&mut self, why: String) {
         let name = self.target.name();
         self.counters.exports.fail(name);
-        self.failures = self.failures.saturating_add(1);
         if self.why.as_ref() != Some(&why) {
             tracing::warn!(target_name = %name, %why, "the target does not take results; they wait on record and are sent again");
         }
         self.why = Some(why);
-        backoff(self.failures, backoff_max)
+    }
+
+    /// How long to wait after one more failure that waiting may help.
+    fn backoff(&mut self, max: Duration) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        backoff(self.failures, max)
     }
 
     fn give_up(&mut self, count: usize) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use assize_testkit::provider::{Behaviour, FakeProvider, Reply, Request};
 use axum::body::Bytes;
@@ -90,8 +89,12 @@ impl Receiver {
 
     /// The results of all acknowledged webhooks, in order of arrival.
     fn results(&self) -> Vec<Value> {
+        self.results_where(true)
+    }
+
+    fn results_where(&self, acknowledged: bool) -> Vec<Value> {
         let message = |body: &Bytes| serde_json::from_slice::<Value>(body).unwrap()["results"].as_array().unwrap().clone();
-        self.bodies(true).iter().flat_map(message).collect()
+        self.bodies(acknowledged).iter().flat_map(message).collect()
     }
 
     /// The interactions in them, each once, in order of first arrival.
@@ -166,11 +169,18 @@ async fn killed_between_deliveries_nothing_is_lost_and_what_comes_twice_has_one_
     let receiver = Receiver::start().await;
     let mut server = Server::start(&all_judged(&provider, &hook("hook", &receiver, "batch_max = 3"))).await;
     for round in 0..ROUNDS {
+        // In the middle of the deliveries, at another place in every round; in every other one while an acknowledgement is awaited.
         let before = receiver.requests();
+        let left = Mutex::new(2 * round + 1);
+        receiver.reacts(move |_| {
+            let mut left = left.lock().unwrap();
+            *left = left.saturating_sub(1);
+            if round.is_multiple_of(2) && *left == 0 { Reaction::Hang } else { Reaction::Take }
+        });
         server.accept(items(&round.to_string(), 40)).await;
-        // In the middle of the deliveries, at another place in every round.
         eventually("deliveries to be killed after", async || (receiver.requests() > before + 2 * round).then_some(())).await;
         server.kill();
+        receiver.reacts(|_| Reaction::Take);
         server.start_again().await;
     }
     let judged = 40 * ROUNDS;
@@ -178,7 +188,9 @@ async fn killed_between_deliveries_nothing_is_lost_and_what_comes_twice_has_one_
     eventually("everything is told of", async || (receiver.told_of().len() == judged).then_some(())).await;
     assert_eq!(receiver.told_of(), recorded(&server).await, "in order of recording");
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for result in receiver.results() {
+    let hanging = receiver.results_where(false);
+    assert!(!hanging.is_empty(), "a delivery was under way");
+    for result in receiver.results().into_iter().chain(hanging) {
         let text = |key: &str| result[key].as_str().unwrap().to_owned();
         keys.entry(text("interaction_id")).or_default().insert(text("idempotency_key"));
         assert_eq!((&result["metric"], &result["outcome"], &result["score"]), (&json!("refusal"), &json!("judged"), &json!(1.0)));
@@ -240,7 +252,8 @@ async fn a_span_gets_its_verdicts_as_events() {
     assert_eq!(attributes(&events["by-hand"])["gen_ai.response.id"], text("chatcmpl-7"));
     assert!(events["by-hand"].span_id.is_empty());
     for (headers, _, _) in receiver.seen.lock().unwrap().iter() {
-        assert_eq!((&headers["content-type"], &headers["x-token"]), (&"application/x-protobuf", &HOOK_SECRET));
+        assert_eq!(headers["content-type"], "application/x-protobuf");
+        assert_eq!(headers["x-token"], HOOK_SECRET);
     }
 
     // Without explanations nothing that a judge or a provider has written goes along.
