@@ -8,6 +8,7 @@ use std::time::Duration;
 use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
 use assize_core::export::ExportCursors;
+use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
@@ -122,8 +123,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
         linger: Duration::from_secs(settings.batch.linger_seconds),
         poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
     };
-    let pipeline =
-        Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse, Some(batch)));
+    let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
+    let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     let deliveries = match stores.cursors {
@@ -144,6 +145,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         pipeline: Arc::clone(&pipeline),
         waiting,
         results: stores.results,
+        labels: stores.labels,
         access: Arc::new(access),
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
         live: crate::api::pages::live_places(),
@@ -162,6 +164,7 @@ struct Stores {
     parking: Arc<dyn Parking>,
     control: Arc<dyn Control>,
     results: Arc<dyn Results>,
+    labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
     batch: Arc<dyn BatchStore>,
@@ -195,12 +198,13 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
+    let labels = assize_store::labels::open(&url(&settings.store.control)).await.map_err(text)?;
     let cache = match settings.store.cache.as_str() {
         "" => None,
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
     let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, queue, cache, batch, cursors })
+    Ok(Stores { parking, control, results, labels, queue, cache, batch, cursors })
 }
 
 /// Creates the projects of the configuration, and `default`.

@@ -23,12 +23,23 @@ pub struct Remote {
 impl Remote {
     /// Asks, and turns the server's errors into ours.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+        let (status, answer) = self.answer(method, path, body).await?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+        Err(format!("{message} (HTTP {})", status.as_u16()))
+    }
+
+    /// Asks; what the server answered, errors too. No body is null.
+    pub async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Value), String> {
         let Some(key) = &self.key else {
             return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
         };
         let mut url = format!("{}{path}", self.url.trim_end_matches('/'));
         if let Some(project) = &self.project {
-            url.push_str(&format!("?project={}", segment(project)));
+            let joint = if path.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{joint}project={}", segment(project)));
         }
         let mut request = client(&url)?.request(method, &url).bearer_auth(key);
         if let Some(body) = body {
@@ -38,15 +49,8 @@ impl Remote {
             format!("the server at {} does not answer ({}): is it running? `assize up` starts one", self.url, error.without_url())
         })?;
         let status = response.status();
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
-        let answer: Value = response.json().await.unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
-        Err(format!("{message} (HTTP {})", status.as_u16()))
+        let answer = if status == StatusCode::NO_CONTENT { Value::Null } else { response.json().await.unwrap_or(Value::Null) };
+        Ok((status, answer))
     }
 }
 

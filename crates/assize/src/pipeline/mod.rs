@@ -15,6 +15,7 @@ pub mod gate;
 pub mod panel;
 pub mod report;
 pub mod reuse;
+pub mod review;
 pub mod score;
 pub mod seat;
 pub mod similar;
@@ -55,7 +56,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline over these stores.
+    /// A pipeline over these stores, which uses no verdict again and sends no batches.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         clock: Arc<dyn Clock>,
@@ -66,8 +67,6 @@ impl Pipeline {
         recorder: Arc<dyn Recorder>,
         counters: Arc<Counters>,
         limits: score::Limits,
-        reuse: Option<reuse::Reuse>,
-        batch: Option<batch::BatchLane>,
     ) -> Self {
         Self {
             clock,
@@ -79,9 +78,9 @@ impl Pipeline {
             counters,
             limits,
             allocations: allocations::Allocations::default(),
-            reuse,
+            reuse: None,
             similar: similar::Similar::default(),
-            batch,
+            batch: None,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }

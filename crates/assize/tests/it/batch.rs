@@ -17,7 +17,7 @@ fn thirds(request: &Request) -> Reply {
 }
 
 async fn send(server: &Server, ids: std::ops::Range<usize>) {
-    let text = |i: usize| format!("{} {i}", if i % 3 == 0 { "yes" } else { "no" });
+    let text = |i: usize| format!("{} {i}", if i.is_multiple_of(3) { "yes" } else { "no" });
     for first in ids.clone().step_by(200) {
         let items = (first..(first + 200).min(ids.end)).map(|i| item(&format!("i-{i}"), &text(i)));
         server.accept(items.collect()).await;

@@ -23,6 +23,7 @@ mod otlp;
 mod resilience;
 mod restart;
 mod reuse;
+mod review;
 mod sampling;
 mod server;
 mod tidy;

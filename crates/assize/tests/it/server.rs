@@ -15,6 +15,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/verdicts"),
     ("get", "/v1/outcomes"),
     ("get", "/v1/spend"),
+    ("get", "/v1/reviews"),
+    ("post", "/v1/reviews"),
+    ("get", "/v1/reviews/next"),
+    ("get", "/v1/labels"),
+    ("post", "/v1/labels"),
+    ("get", "/v1/scores"),
+    ("post", "/v1/scores"),
+    ("get", "/v1/projects/{project}/cache"),
+    ("delete", "/v1/projects/{project}/cache"),
     ("get", "/v1/projects"),
     ("put", "/v1/projects/{project}"),
     ("get", "/v1/projects/{project}/keys"),
@@ -24,8 +33,6 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/logs"),
     ("post", "/api/public/otel/v1/traces"),
     ("post", "/api/public/otel/v1/logs"),
-    ("get", "/v1/projects/{project}/cache"),
-    ("delete", "/v1/projects/{project}/cache"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -149,7 +156,10 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
     server.accept(items.collect()).await;
     server.settled("default", ids.len() as u64).await;
 
-    let pages: Vec<String> = ["/".to_owned(), "/explore".to_owned(), "/explore?outcome=judged&metric=refusal".to_owned()]
+    Answer::of(server.post("/v1/reviews").json(&json!({"metric": "refusal", "n": 5}))).await.expect(201);
+    let fixed = ["/", "/explore", "/explore?outcome=judged&metric=refusal", "/review"];
+    let pages: Vec<String> = fixed
+        .map(ToOwned::to_owned)
         .into_iter()
         .chain(ids.iter().map(|id| format!("/interactions/{}", segment(id)).replace("/..", "?id=..")))
         .collect();
@@ -199,6 +209,7 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
     }
     let shown = browse(&format!("/interactions/{}", segment(HOSTILE))).await.text();
     assert!(shown.contains("&lt;script&gt;alert"), "the text is shown");
+    assert!(browse("/review").await.text().contains("&lt;script&gt;alert"), "and to whoever is to label it");
     // A page that is open is told of what happens.
     let mut live = server.plain(Method::GET, "/events").header("cookie", &session).send().await.unwrap();
     assert_eq!(live.status().as_u16(), 200);

@@ -109,7 +109,7 @@ async fn a_decision_model_sees_all_and_the_reference_judge_a_part() {
         assert_eq!(decisions.calls(), 100, "{kind}: three questions a call");
         let judged: u64 = ["refusal", "toxicity", "helpfulness"].map(|metric| count(&counts, metric, "judged")).iter().sum();
         assert_eq!(provider.calls() - before, judged, "{kind}");
-        assert!((3..=75).contains(&judged) && judged % 3 == 0, "{kind}: one draw for all metrics, and {judged} judged");
+        assert!((3..=75).contains(&judged) && judged.is_multiple_of(3), "{kind}: one draw for all metrics, and {judged} judged");
         let verdicts = server.all("verdicts", "judge=decide").await;
         assert_eq!(verdicts.len(), 300);
         assert!(verdicts.iter().all(|verdict| verdict["score"] == 0.25 && verdict["confidence"] == 0.75), "{kind}");

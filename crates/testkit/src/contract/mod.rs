@@ -5,6 +5,7 @@ pub mod cache;
 pub mod control;
 mod decided;
 pub mod export;
+pub mod labels;
 mod listing;
 pub mod parking;
 pub mod queue;

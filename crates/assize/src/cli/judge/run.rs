@@ -147,7 +147,7 @@ impl RunArgs {
             log_failures: false,
             requeue_first: Duration::from_secs(1),
         };
-        let pipeline = Arc::new(Pipeline::new(
+        let pipeline = Pipeline::new(
             Arc::new(SystemClock),
             IdSource::new(0),
             RootSecret::known(0).draw_key(),
@@ -156,9 +156,8 @@ impl RunArgs {
             Arc::clone(&collecting) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,
-            reuse,
-            None,
-        ));
+        );
+        let pipeline = Arc::new(Pipeline { reuse, ..pipeline });
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({
             let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());

@@ -4,6 +4,7 @@ mod counts;
 mod decided;
 mod dimensions;
 mod fold;
+mod judged;
 mod listing;
 mod record;
 mod rollup;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use assize_core::decided::{DecidedPage, DecidedQuery};
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    CellBucket, Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend, SpendBy, SumsBucket,
-    SumsQuery, VerdictRecord,
+    CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend,
+    SpendBy, SumsBucket, SumsQuery, VerdictRecord,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -159,6 +160,11 @@ impl Results for SqliteResults {
 
     async fn decided_last(&self) -> Result<u64, StoreError> {
         self.read(decided::last).await
+    }
+
+    async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| judged::judged(connection, &query)).await
     }
 
     async fn outcomes(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<Outcomes, StoreError> {
