@@ -51,6 +51,8 @@ fn check(file: &File) -> Result<Ending, String> {
     let settings = load::load(file.config.as_deref()).map_err(|error| error.to_string())?;
     let spec = policy(&settings, file)?;
     open_unused(&settings).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
+    let opened = crate::export::open(&settings, &|name| std::env::var_os(name));
+    opened.map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     let panels = runtime()?
         .block_on(Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)))
         .map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
