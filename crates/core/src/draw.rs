@@ -22,6 +22,11 @@ impl DrawKey {
         self.hash(b"keep", key)
     }
 
+    /// An independent draw that chooses a sample among what is on record.
+    pub fn sample(&self, key: RowKey) -> Draw {
+        self.hash(b"pick", key)
+    }
+
     fn hash(&self, purpose: &[u8; 4], key: RowKey) -> Draw {
         let mut message = [0; 20];
         message[..4].copy_from_slice(purpose);

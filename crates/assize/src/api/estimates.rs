@@ -129,7 +129,7 @@ pub async fn list(
     let group_by = group_by(params.group_by.as_deref(), &server.settings.report.dimensions)?;
     let query = EstimatesQuery { project, metric, from, to, group_by, level };
     let mut groups = report(&*server.results, &query).await?;
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(&query.project);
     let configured: Option<&Metric> = panel.policy.metrics.iter().find(|configured| configured.name == query.metric);
     if configured.is_none() && groups.is_empty() {
         let names: Vec<&str> = panel.policy.metrics.iter().map(|metric| metric.name.as_str()).collect();

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{cache, estimates, health, interactions, keys, otlp, outcomes, spend, verdicts};
+use super::{cache, dry_run, estimates, health, interactions, judges, keys, metrics, otlp, outcomes, spend, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,13 @@ use super::{cache, estimates, health, interactions, keys, otlp, outcomes, spend,
         keys::revoke,
         cache::show,
         cache::purge,
+        metrics::list,
+        metrics::show,
+        metrics::put,
+        metrics::delete,
+        metrics::versions,
+        dry_run::run,
+        judges::list,
         health::live,
         health::ready,
         health::counters,

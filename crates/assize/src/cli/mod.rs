@@ -7,6 +7,7 @@ mod eval;
 mod judge;
 mod judge_worker;
 mod key;
+mod metric;
 mod remote;
 pub(crate) mod say;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Why(why::Why),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
+    /// Change what is asked in a project of a running server, and try it out first
+    Metric(metric::Metric),
     /// Check and show the configuration
     Config(config::Config),
     /// Print completions for a shell
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Judge(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Metric(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::JudgeWorker(command) => command.run(),

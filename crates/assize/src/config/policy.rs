@@ -96,12 +96,23 @@ impl PolicySpec {
 
     /// The paces of all that is called: the providers, and the judges that need none.
     pub fn paces(&self) -> Vec<Pace> {
-        let providers = self.providers.iter().map(|provider| Pace {
+        paces(&self.providers, &self.judges)
+    }
+
+    /// The judge of this name.
+    pub fn judge(&self, name: &JudgeName) -> Option<&JudgeSpec> {
+        self.judges.iter().find(|judge| &judge.name == name)
+    }
+}
+
+/// The paces of all that is called: `providers`, and those of `judges` that need none.
+pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
+    let providers = providers.iter().map(|provider| Pace {
             attempt_max: Duration::from_secs(provider.timeout_seconds),
             attempts: provider.attempts,
             at_once: provider.concurrency,
         });
-        let own = self.judges.iter().filter_map(|judge| match &judge.kind {
+        let own = judges.iter().filter_map(|judge| match &judge.kind {
             JudgeKind::Command(command) => Some(Pace {
                 // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
                 attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
@@ -115,13 +126,7 @@ impl PolicySpec {
             }),
             _ => None,
         });
-        providers.chain(own).collect()
-    }
-
-    /// The judge of this name.
-    pub fn judge(&self, name: &JudgeName) -> Option<&JudgeSpec> {
-        self.judges.iter().find(|judge| &judge.name == name)
-    }
+    providers.chain(own).collect()
 }
 
 fn check_report(settings: &Settings) -> Result<(), ConfigError> {

@@ -9,8 +9,13 @@ pub mod clients;
 pub mod code;
 pub mod course;
 pub mod decide;
+pub mod dry_run;
 pub mod fold;
 pub mod gate;
+pub mod judges;
+pub mod local;
+pub mod models;
+pub mod own;
 pub mod panel;
 pub mod report;
 pub mod reuse;
@@ -45,6 +50,10 @@ pub struct Pipeline {
     /// The cache of verdicts, where there is one.
     pub reuse: Option<reuse::Reuse>,
     pub similar: similar::Similar,
+    /// Which models answer.
+    pub models: models::Models,
+    /// Projects in which a metric is being tried out.
+    pub dry_runs: dry_run::InHand,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -77,9 +86,23 @@ impl Pipeline {
             allocations: allocations::Allocations::default(),
             reuse,
             similar: similar::Similar::default(),
+            models: models::Models::default(),
+            dry_runs: dry_run::InHand::default(),
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }
+    }
+}
+
+impl Pipeline {
+    /// Takes up which models answered before the process started.
+    pub async fn load_models(&self) -> Result<(), assize_core::StoreError> {
+        self.models.load(&self.panels.store).await
+    }
+
+    /// Looks at which models gave the verdicts that were recorded.
+    pub async fn note_models(&self, scored: &[assize_core::Scored]) -> Result<(), assize_core::StoreError> {
+        self.models.note(&self.panels.store, &self.counters, scored).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, DecisionsJudge, bert, linear, metrics, rules};
+use assize_judge::{ChatJudge, DecisionsJudge, metrics, rules};
 
 use super::clients::Providers;
 use super::gate::Gate;
@@ -45,9 +45,6 @@ enum Opened {
     Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName>, cacheable: bool },
 }
 
-/// A model in this process fails where it would fail again, or for want of time.
-const BERT_ATTEMPTS: u32 = 2;
-
 /// Opens every judge that a cascade of the policy names, once.
 pub fn open(spec: &PolicySpec, providers: &Providers) -> Result<Judges, ConfigError> {
     let opened = spec.judges.iter().map(|judge| Ok((judge.name.clone(), open_one(judge, spec, providers)?)));
@@ -58,7 +55,7 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
     let wrong = |what: String| ConfigError::new(format!("[[judge]] {:?}: {what}", judge.name.as_str()));
     match &judge.kind {
         JudgeKind::Rules(rules) => rules::open(rules).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
-        JudgeKind::Linear(spec) => linear::open(spec).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
+        JudgeKind::Linear(linear) => providers.local.linear(linear).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Chat(chat) => {
             let provider =
                 provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
@@ -69,9 +66,9 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
         }
         JudgeKind::Bert(bert) => {
             let (asking, _) = questions(judge, spec);
-            let gate = Gate::new(bert.concurrency(), BERT_ATTEMPTS).of(judge.name.as_str()).without_breaker();
-            let judge = bert::open(&judge.name, bert, asking.len()).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge, gate: Arc::new(gate), asking, cacheable: true })
+            let opened = providers.local.bert(&judge.name, bert, asking.len());
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: true })
         }
         JudgeKind::Decisions(decisions) => {
             let provider = provider(spec, &decisions.provider)

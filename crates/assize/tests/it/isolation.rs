@@ -53,6 +53,7 @@ async fn two_projects_see_nothing_of_each_other() {
         "/v1/outcomes",
         "/v1/spend",
         "/v1/spend?group_by=metric",
+        "/v1/judges",
     ] {
         let own = listed(&server, &red, path).await;
         assert!(!own.to_string().contains("blue"), "{path}: {own}");
@@ -86,6 +87,9 @@ async fn two_projects_see_nothing_of_each_other() {
         (Method::POST, "/v1/projects/red/keys".to_owned()),
         (Method::PUT, "/v1/projects/green".to_owned()),
         (Method::DELETE, format!("/v1/projects/blue/keys/{blue_id}")),
+        (Method::PUT, "/v1/projects/red/metrics/refusal".to_owned()),
+        (Method::DELETE, "/v1/projects/red/metrics/refusal".to_owned()),
+        (Method::POST, "/v1/projects/red/metrics/refusal/dry-run".to_owned()),
     ] {
         let answer = Answer::of(server.plain(method.clone(), &path).bearer_auth(&red)).await;
         assert_eq!(answer.error(403).0, "forbidden", "{method} {path}");
@@ -166,6 +170,13 @@ async fn without_a_valid_key_there_is_nothing_but_the_way_to_send_one() {
         (Method::GET, "/v1/projects/red/keys"),
         (Method::POST, "/v1/projects/red/keys"),
         (Method::DELETE, "/v1/projects/red/keys/x"),
+        (Method::GET, "/v1/projects/red/metrics"),
+        (Method::GET, "/v1/projects/red/metrics/x"),
+        (Method::PUT, "/v1/projects/red/metrics/x"),
+        (Method::DELETE, "/v1/projects/red/metrics/x"),
+        (Method::GET, "/v1/projects/red/metrics/x/versions"),
+        (Method::POST, "/v1/projects/red/metrics/x/dry-run"),
+        (Method::GET, "/v1/judges"),
         (Method::POST, "/v1/traces"),
         (Method::POST, "/v1/logs"),
         (Method::POST, "/api/public/otel/v1/traces"),

@@ -16,6 +16,7 @@ mod interactions;
 mod isolation;
 mod judge_train;
 mod judging;
+mod metrics_api;
 mod otlp;
 mod resilience;
 mod restart;
