@@ -28,7 +28,7 @@ use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::waiting::Waiting;
-use crate::pipeline::{Pipeline, fold, score};
+use crate::pipeline::{Pipeline, bridge, fold, score};
 use crate::secrets::RootSecret;
 
 /// Which parts of the flow this process runs.
@@ -232,6 +232,13 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+        }
+        if roles.score {
+            let (server, stop) = (Arc::clone(&self.server), self.stop.clone());
+            self.tasks.spawn(async move {
+                let wanted = server.settings.report.bridge;
+                bridge::run(&server.pipeline, &*server.results, wanted, || server.access.projects(), &stop).await;
+            });
         }
         if roles.ingest {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));

@@ -27,6 +27,11 @@ impl DrawKey {
         self.hash(b"pick", key)
     }
 
+    /// An independent draw that decides what both versions of a judge see.
+    pub fn bridge(&self, key: RowKey) -> Draw {
+        self.hash(b"both", key)
+    }
+
     fn hash(&self, purpose: &[u8; 4], key: RowKey) -> Draw {
         let mut message = [0; 20];
         message[..4].copy_from_slice(purpose);

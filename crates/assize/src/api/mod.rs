@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod cache;
+pub mod compare;
 pub mod dry_run;
 pub mod error;
 pub mod estimates;
@@ -98,6 +99,8 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/projects/{project}/metrics/{metric}", get(metrics::show).put(metrics::put).delete(metrics::delete))
             .route("/v1/projects/{project}/metrics/{metric}/versions", get(metrics::versions))
             .route("/v1/projects/{project}/metrics/{metric}/dry-run", post(dry_run::run))
+            .route("/v1/projects/{project}/metrics/{metric}/bridge", get(compare::show))
+            .route("/v1/estimates/compare", get(compare::compare))
             .route("/v1/judges", get(judges::list))
             .merge(pages::router());
     }

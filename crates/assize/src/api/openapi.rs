@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{cache, dry_run, estimates, health, interactions, judges, keys, metrics, otlp, outcomes, spend, verdicts};
+use super::{cache, compare, dry_run, estimates, health, interactions, judges, keys, metrics, otlp, outcomes, spend, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,8 @@ use super::{cache, dry_run, estimates, health, interactions, judges, keys, metri
         metrics::versions,
         dry_run::run,
         judges::list,
+        compare::compare,
+        compare::show,
         health::live,
         health::ready,
         health::counters,

@@ -129,6 +129,9 @@ pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
     providers.chain(own).collect()
 }
 
+/// Interactions of a bridge.
+const BRIDGE_MAX: u32 = 10_000;
+
 fn check_report(settings: &Settings) -> Result<(), ConfigError> {
     let level = settings.report.level;
     if !(level > 0.0 && level < 1.0) {
@@ -138,6 +141,10 @@ fn check_report(settings: &Settings) -> Result<(), ConfigError> {
     }
     if settings.report.dimensions.len() > 8 {
         return Err(ConfigError::new("[report] dimensions names more than 8: every one multiplies the rollups, so choose"));
+    }
+    if settings.report.bridge > BRIDGE_MAX {
+        let bridge = settings.report.bridge;
+        return Err(ConfigError::new(format!("[report] bridge = {bridge}: {BRIDGE_MAX} at the most; each is a call more")));
     }
     unique("report.dimensions", settings.report.dimensions.iter().map(ToString::to_string))
 }

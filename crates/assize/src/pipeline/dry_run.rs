@@ -242,9 +242,14 @@ async fn keep_calls(pipeline: &Pipeline, record: InteractionRecord, metric: &Met
     pipeline.recorder.record(&[spent]).await
 }
 
-/// The name under which the spend stands: `dry-run.METRIC`, cut where a name has to end.
+/// The name under which the spend stands.
 pub fn marker(metric: &MetricName) -> MetricName {
-    let name: String = format!("dry-run.{metric}").chars().take(64).collect();
+    marked("dry-run", metric)
+}
+
+/// A name for what is spent besides a metric's own verdicts: `WHAT.METRIC`, cut where a name has to end.
+pub fn marked(what: &str, metric: &MetricName) -> MetricName {
+    let name: String = format!("{what}.{metric}").chars().take(64).collect();
     MetricName::new(&name).unwrap_or_else(|_| metric.clone())
 }
 

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod allocations;
 pub mod ask;
+pub mod bridge;
 pub mod call;
 pub mod case;
 pub mod clients;
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub similar: similar::Similar,
     /// Which models answer.
     pub models: models::Models,
+    /// Changes of reference judges.
+    pub bridges: bridge::Bridges,
     /// Projects in which a metric is being tried out.
     pub dry_runs: dry_run::InHand,
     /// Rung when something was accepted.
@@ -87,6 +90,7 @@ impl Pipeline {
             reuse,
             similar: similar::Similar::default(),
             models: models::Models::default(),
+            bridges: bridge::Bridges::default(),
             dry_runs: dry_run::InHand::default(),
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),

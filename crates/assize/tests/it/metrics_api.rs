@@ -41,6 +41,7 @@ async fn metric_of(server: &Server, project: &str, id: &str, metric: &str) -> Va
 async fn a_metric_is_in_force_as_soon_as_it_is_put() {
     let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
     let mut server = Server::start(&config(&provider, "", PROJECTS)).await;
+    server.metrics_change = true;
     accept(&server, "red", vec![item("before", "a 1")]).await;
     server.settled("red", 1).await;
     let old = metric_of(&server, "red", "before", "refusal").await["judge_version"].clone();
@@ -303,7 +304,7 @@ async fn the_command_line_asks_the_same() {
     files.write("rude.toml", "question = \"Is it very rude?\"\ncascade = [\"gpt\"]\n");
     let metric = |arguments: &[&str]| {
         let command = assize(["metric"].iter().chain(arguments).copied()).within(files.path());
-        command.env("ASSIZE_KEY", KEY).env("ASSIZE_URL", &server.url).args(["--project", "red"])
+        command.env("ASSIZE_KEY", KEY).env("ASSIZE_URL", &server.url).option("--project", "red")
     };
     let tried = metric(&["dry-run", "rude", "rude.json"]).run().await.code(0);
     assert!(tried.stdout.contains("1.00  gpt") && tried.stdout.contains("per 1,000 interactions"), "{}", tried.stdout);

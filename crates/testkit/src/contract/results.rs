@@ -33,6 +33,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     spend_is_split(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
+    super::bridge::run(opener).await;
 }
 
 pub(super) async fn open(opener: &dyn Opener<dyn Results>, data: &str) -> Arc<dyn Results> {

@@ -15,8 +15,8 @@ use crate::api::spend::total;
 use crate::pipeline::judges::in_use;
 use crate::pipeline::models::Drift;
 use crate::pipeline::panel::Panel;
-use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, known_cost, population, report};
-use crate::ui::chart::line::Point;
+use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, breaks, known_cost, population, report};
+use crate::ui::chart::line::{Break, Point};
 use crate::ui::format::{Rate, utc};
 use crate::ui::overview::{self, EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
 
@@ -85,6 +85,8 @@ async fn metric_panel(
     let all = report(&*server.results, &query(from, to, GroupBy::All)).await?;
     let versions = all.len();
     let whole = current(all).into_iter().next();
+    let breaks = if versions > 1 { breaks(&*server.results, &query(from, to, GroupBy::All)).await? } else { Vec::new() };
+    let breaks = breaks.into_iter().map(|one| Break { at: one.at, from: one.old.to_string(), to: one.new.to_string() }).collect();
     let before = report(&*server.results, &query(from.minus(range.duration()), from, GroupBy::All)).await?;
     let previous = current(before).into_iter().next().and_then(|group| rate(&group));
     let over_time = report(&*server.results, &query(from, to, GroupBy::Hours(range.bucket_hours()))).await?;
@@ -110,6 +112,7 @@ async fn metric_panel(
         reference_model: called.map(|seat| seat.judge.model().to_owned()),
         note: note(server, panel, metric, versions),
         points: points.collect(),
+        breaks,
         models: current(by_model).into_iter().map(rows).collect(),
         simulated: panel.simulated && !metric.is_free(),
     })
