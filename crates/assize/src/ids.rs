@@ -29,6 +29,16 @@ impl IdSource {
         CallId(format!("c-{:016x}-{:x}", self.prefix, self.next()))
     }
 
+    /// An id for a draw of what people are asked about.
+    pub fn review(&self) -> String {
+        format!("r-{:016x}-{:x}", self.prefix, self.next())
+    }
+
+    /// A name for a batch: at most 24 letters, digits and underscores, and no other begins with it.
+    pub fn marker(&self) -> String {
+        format!("az{:016x}_{:x}", self.prefix, self.next() & 0xf_ffff)
+    }
+
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
+use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
@@ -22,6 +24,7 @@ use crate::config::policy::paces;
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
 use crate::ids::IdSource;
+use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::judges::warnings;
 use crate::pipeline::panel::Panels;
@@ -121,7 +124,13 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
     let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
-    let pipeline = Arc::new(Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits, reuse));
+    let batch = BatchLane {
+        store: stores.batch,
+        linger: Duration::from_secs(settings.batch.linger_seconds),
+        poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
+    };
+    let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
+    let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
     pipeline.load_models().await.map_err(text)?;
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
@@ -132,6 +141,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         pipeline: Arc::clone(&pipeline),
         waiting,
         results: stores.results,
+        labels: stores.labels,
         access: Arc::new(access),
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
         live: crate::api::pages::live_places(),
@@ -149,8 +159,10 @@ struct Stores {
     parking: Arc<dyn Parking>,
     control: Arc<dyn Control>,
     results: Arc<dyn Results>,
+    labels: Arc<dyn Labels>,
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
+    batch: Arc<dyn BatchStore>,
 }
 
 /// The directories that hold data.
@@ -175,11 +187,13 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
+    let labels = assize_store::labels::open(&url(&settings.store.control)).await.map_err(text)?;
     let cache = match settings.store.cache.as_str() {
         "" => None,
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
-    Ok(Stores { parking, control, results, queue, cache })
+    let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, labels, queue, cache, batch })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -232,6 +246,8 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
+            let (pipeline, stop) = (Arc::clone(&self.server.pipeline), self.stop.clone());
+            self.tasks.spawn(async move { batch::run(&pipeline, &stop).await });
         }
         if roles.score {
             let (server, stop) = (Arc::clone(&self.server), self.stop.clone());

@@ -101,8 +101,8 @@ pub trait BatchStore: Send + Sync {
     /// outside a batch.
     async fn dissolve(&self, marker: &str, until: Option<Timestamp>) -> Result<(), StoreError>;
 
-    /// A member was asked outside a batch in vain: it is put off until `until`.
-    async fn put_off(&self, id: &str, until: Timestamp) -> Result<(), StoreError>;
+    /// A member was asked in vain: it is put off until a time, to be asked outside a batch, or without one goes into the next batch.
+    async fn put_off(&self, id: &str, until: Option<Timestamp>) -> Result<(), StoreError>;
 
     /// Forgets members that have gone on.
     async fn finish(&self, ids: &[String]) -> Result<(), StoreError>;

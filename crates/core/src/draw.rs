@@ -32,6 +32,17 @@ impl DrawKey {
         self.hash(b"both", key)
     }
 
+    /// An independent draw that decides what people are asked to label.
+    pub fn review(&self, key: RowKey) -> Draw {
+        self.hash(b"revw", key)
+    }
+
+    /// Another one, by which what was drawn for people is put in order: an order by [`Self::review`] would tell which share it was
+    /// drawn at.
+    pub fn place(&self, key: RowKey) -> Draw {
+        self.hash(b"plac", key)
+    }
+
     fn hash(&self, purpose: &[u8; 4], key: RowKey) -> Draw {
         let mut message = [0; 20];
         message[..4].copy_from_slice(purpose);

@@ -105,6 +105,10 @@ name!(
     /// A provider as the configuration names it.
     ProviderName, "provider"
 );
+name!(
+    /// What a piece of an end user's feedback is about, such as `thumbs`.
+    ScoreName, "score"
+);
 
 impl TenantName {
     /// The tenant of a project of which nobody said who pays: named like it.

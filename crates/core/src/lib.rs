@@ -3,7 +3,8 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`control`]).
+//! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
+//! [`label`].
 #![warn(missing_docs)]
 
 pub mod accepted;
@@ -17,6 +18,8 @@ pub mod features;
 pub mod ids;
 pub mod interaction;
 pub mod judge;
+pub mod label;
+pub mod labels;
 pub mod metric;
 pub mod money;
 pub mod outcome;
@@ -37,9 +40,10 @@ pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;
 pub use ids::{
     CallId, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName, RowKey,
-    TenantName,
+    ScoreName, TenantName,
 };
 pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
+pub use label::{Feedback, FeedbackValue, Label, Review, ReviewItem, ReviewState, Reviewer, Source, Stratum};
 pub use metric::{Metric, Needs, ReusePolicy, Tier, TierKind, Unit};
 pub use money::{NanoUsd, Price};
 pub use outcome::{Outcome, Reason};

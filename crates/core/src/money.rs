@@ -57,6 +57,18 @@ pub struct Price {
 }
 
 impl Price {
+    /// Half of it, rounded up: what batches cost where nobody says otherwise.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        let half = |price: NanoUsd| NanoUsd(price.0.div_ceil(2));
+        Self {
+            input: half(self.input),
+            cached_input: half(self.cached_input),
+            cache_write: half(self.cache_write),
+            output: half(self.output),
+        }
+    }
+
     /// What `usage` costs: exact, then rounded up to the next nano-dollar once.
     pub fn cost(&self, usage: &TokenUsage) -> NanoUsd {
         let cached = usage.cached_input.min(usage.input);

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::queue::{Entry, Offset};
 use crate::{
     Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
-    MetricName, NanoUsd, Outcome, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict, allocation::Cell,
+    MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict,
+    allocation::Cell,
 };
 
 /// Sums over interactions of one metric, from which estimate and variance follow for any union of buckets. `g` is the last free
@@ -444,6 +445,45 @@ pub struct BridgeVerdict {
     pub at: Timestamp,
 }
 
+/// Which judged interactions are wanted: see [`Results::judged`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedQuery {
+    /// The project.
+    pub project: ProjectName,
+    /// The metric.
+    pub metric: MetricName,
+    /// Interactions whose time is at or after this.
+    pub from: Timestamp,
+    /// Interactions whose time is before this.
+    pub to: Timestamp,
+    /// At most this many; what is beyond is left out.
+    pub limit: usize,
+}
+
+/// An interaction with a reference verdict, whose text is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The key of its row.
+    pub key: RowKey,
+    /// The interaction.
+    pub id: InteractionId,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it was judged.
+    pub at: Timestamp,
+    /// The policy that it was accepted under.
+    pub policy: PolicyVersion,
+    /// The reference judge's version.
+    pub version: JudgeVersion,
+    /// The reference score, in [0, 1].
+    pub score: f64,
+    /// Whether free judges decide alone: they see everything, but the text is kept of a part only.
+    pub is_free: bool,
+    /// The cumulative probability with which the reference judge was to see it, in (0, 1]. Where free judges decide alone, the
+    /// probability in [0, 1] that another metric drew it, so that its text is kept; the policy's reserve is not counted in.
+    pub probability: f64,
+}
+
 /// What scoring has recorded of an interaction.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recorded {
@@ -495,6 +535,9 @@ pub trait Results: Recorder {
 
     /// Verdicts, newest first.
     async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError>;
+
+    /// Interactions with a reference verdict whose text is kept, oldest first.
+    async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError>;
 
     /// Outcomes of interactions whose hour lies in [from, to).
     async fn outcomes(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<Outcomes, StoreError>;

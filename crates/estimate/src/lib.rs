@@ -9,13 +9,13 @@
 //! 3. [`interval`]: limits around the value, one file per kind.
 //!
 //! How good a judge is, and how far it may be trusted: [`agreement`] with gold labels, [`calibration`] of its scores, [`trust`] from which
-//! confidence on, [`gold`] labels that correct its rates, a [`bridge`] over a change of its version, and [`reuse`] of its verdicts.
+//! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts.
 //!
 //! Symbols, throughout the crate: `N` interactions in the window; `H` the reference score and `g` the last free score, both in
 //! [0, 1]; `pi` the recorded probability that an interaction is judged; over the judged `w = 1/pi` and `q = (1-pi)/pi^2`, so that
 //! `w^2 = q + w`; `W` the sum of `w`.
 //!
-//! Source: Sarndal, Swensson, Wretman, *Model Assisted Survey Sampling* (Springer 1992), chapters 2, 5, 6 and 15.
+//! Source: Sarndal, Swensson, Wretman, *Model Assisted Survey Sampling* (Springer 1992), chapters 2, 5, 6, 9 and 15.
 
 pub mod agreement;
 pub mod binomial;
@@ -31,6 +31,7 @@ pub mod nonresponse;
 mod quantile;
 pub mod reuse;
 pub mod trust;
+pub mod two_phase;
 
 pub use bucket::{Bucket, Item};
 pub use error::EstimateError;

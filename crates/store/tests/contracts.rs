@@ -7,6 +7,7 @@ use assize_core::StoreError;
 use assize_core::batch::BatchStore;
 use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
+use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
 use assize_core::results::Results;
@@ -50,6 +51,13 @@ impl Opener<dyn Control> for Sqlite {
 impl Opener<dyn Parking> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn Parking>, StoreError> {
         assize_store::parking::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn Labels> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Labels>, StoreError> {
+        assize_store::labels::open(&self.url(data)).await
     }
 }
 
@@ -109,6 +117,11 @@ async fn results_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_sqlite() {
     contract::control::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_sqlite() {
+    contract::labels::run(&Sqlite::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

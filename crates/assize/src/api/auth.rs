@@ -25,6 +25,8 @@ pub const SESSION_LASTS: Duration = Duration::from_secs(7 * 86_400);
 pub struct Sender(pub Principal);
 /// Who may read results.
 pub struct Reader(pub Principal);
+/// Who may label: read text and send what people say of it.
+pub struct Labeller(pub Principal);
 /// Who may do everything.
 pub struct Admin(pub Principal);
 
@@ -35,6 +37,23 @@ impl Reader {
             Some(name) if !name.is_empty() => Ok(self.0.project_named(name)?),
             _ => Ok(self.0.project.clone()),
         }
+    }
+}
+
+impl Labeller {
+    /// As [`Reader::project`].
+    pub fn project(&self, named: Option<&str>) -> Result<ProjectName, ApiError> {
+        Reader(self.0.clone()).project(named)
+    }
+}
+
+impl FromRequestParts<Arc<Server>> for Labeller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, ApiError> {
+        let Reader(_) = Reader::from_request_parts(parts, server).await?;
+        let who = authorize(&server.access, &parts.headers, Scope::Ingest, server.clock().now())
+            .and_then(|who| own_page(&Method::POST, &parts.headers).map(|()| who));
+        who.map(Self).inspect_err(|error| server.pipeline.counters.refuse(error.code))
     }
 }
 

@@ -113,8 +113,7 @@ pub async fn compare(
     }
     let side = async |name: &str, from: &str, to: &str| {
         let (from, to) = range(Some(from), Some(to), server.clock().now())?;
-        let query =
-            EstimatesQuery { project: project.clone(), metric: metric.clone(), from, to, group_by: GroupBy::All, level };
+        let query = EstimatesQuery { project: project.clone(), metric: metric.clone(), from, to, group_by: GroupBy::All, level };
         one_version(name, (from, to), of_process(&*server.results, &query).await?)
     };
     let (a, b) = (side("a", &params.from_a, &params.to_a).await?, side("b", &params.from_b, &params.to_b).await?);
@@ -124,7 +123,9 @@ pub async fn compare(
     let (of_a, of_b) = (Side::from(of_a), Side::from(of_b));
     let why = |refusal: Refusal| {
         let (old, new) = (&a.reference, &b.reference);
-        refused(format!("versions {old} and {new}: {refusal}; GET /v1/projects/{project}/metrics/{metric}/bridge says how far it is"))
+        refused(format!(
+            "versions {old} and {new}: {refusal}; GET /v1/projects/{project}/metrics/{metric}/bridge says how far it is"
+        ))
     };
     let (difference, shift, pairs) = if a.reference == b.reference {
         (bridge::difference(&of_a, &of_b).map_err(why)?, None, None)
@@ -136,9 +137,8 @@ pub async fn compare(
     };
     let panel = server.pipeline.panels.of_project(&project);
     let description = panel.metric(&metric).map(|(metric, _)| population(metric, &panel.policy.sampling)).unwrap_or_default();
-    let view = |group: GroupEstimate, key: &str| {
-        EstimateView::new(GroupEstimate { key: key.to_owned(), ..group }, level, &description)
-    };
+    let view =
+        |group: GroupEstimate, key: &str| EstimateView::new(GroupEstimate { key: key.to_owned(), ..group }, level, &description);
     Ok(Json(CompareBody {
         metric: metric.to_string(),
         a: view(a, "a"),
@@ -154,7 +154,9 @@ fn one_version(name: &str, (from, to): (Timestamp, Timestamp), groups: Vec<Group
     let mut judged: Vec<GroupEstimate> = groups.into_iter().filter(|group| group.sums.judged > 0).collect();
     let range = format!("{} to {}", from.to_rfc3339(), to.to_rfc3339());
     match (judged.pop(), judged.is_empty()) {
-        (None, _) => Err(refused(format!("nothing is judged in range {name}, {range}: choose another, or wait for its verdicts"))),
+        (None, _) => {
+            Err(refused(format!("nothing is judged in range {name}, {range}: choose another, or wait for its verdicts")))
+        }
         (Some(group), true) => Ok(group),
         (Some(_), false) => Err(refused(format!(
             "the judge changed within range {name}, {range}: choose ranges that lie on either side of the change; `breaks` of \

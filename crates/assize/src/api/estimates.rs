@@ -11,8 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::Server;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
+use super::human::HumanView;
 use super::params::{Params, invalid, metric, range};
 use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, breaks, known_cost, population, report};
+use crate::pipeline::review::human::{HumanQuery, Humans, human};
 
 /// Which rates.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,6 +93,9 @@ pub struct EstimateView {
     pub calls: u64,
     /// Calls whose cost is not known.
     pub cost_unknown_calls: u64,
+    /// The rate that people would have given, by labels of drawn reviews, where there are any: for the whole range only, not by group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub human: Option<HumanView>,
 }
 
 impl EstimateView {
@@ -119,6 +124,7 @@ impl EstimateView {
             judge_version: reference.to_string(),
             calls: sums.calls,
             cost_unknown_calls: sums.cost_unknown,
+            human: None,
         }
     }
 }
@@ -158,7 +164,18 @@ pub async fn list(
     }
     let description =
         configured.map_or_else(|| "interactions with an answer".to_owned(), |metric| population(metric, &panel.policy.sampling));
-    let groups = groups.into_iter().map(|group| EstimateView::new(named(group, &query.group_by), level, &description)).collect();
+    let mut humans = match query.group_by {
+        GroupBy::All => humans(&server, &query).await?,
+        GroupBy::Dimension(_) | GroupBy::Hours(_) => Humans::default(),
+    };
+    let view = |group: GroupEstimate| {
+        let of_people = match humans.too_many {
+            true => Some(HumanView::too_many()),
+            false => humans.versions.remove(&group.reference).map(HumanView::from),
+        };
+        EstimateView { human: of_people, ..EstimateView::new(named(group, &query.group_by), level, &description) }
+    };
+    let groups = groups.into_iter().map(view).collect();
     let breaks = breaks.into_iter().map(|one| BreakView {
         at: one.at.to_rfc3339(),
         from_version: one.old.to_string(),
@@ -166,6 +183,12 @@ pub async fn list(
     });
     let breaks = breaks.collect();
     Ok(Json(EstimatesBody { metric: query.metric.to_string(), from: from.to_rfc3339(), to: to.to_rfc3339(), groups, breaks }))
+}
+
+async fn humans(server: &Server, query: &EstimatesQuery) -> Result<Humans, ApiError> {
+    let EstimatesQuery { project, metric, from, to, level, .. } = query.clone();
+    let query = HumanQuery { project, metric, from, to, level };
+    Ok(human(&*server.results, &*server.labels, &server.pipeline.panels, &query).await?)
 }
 
 fn named(mut group: GroupEstimate, group_by: &GroupBy) -> GroupEstimate {

@@ -166,7 +166,8 @@ fn project_name(text: &str) -> Result<ProjectName, ApiError> {
     ProjectName::new(text).map_err(|error| ApiError::bad_request("invalid_field", error.to_string()))
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+/// The JSON object in a body.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     // serde would take an array for an object whose fields come in order.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::bad_request("invalid_json", "the body is not a JSON object"));

@@ -98,7 +98,8 @@ pub async fn list(
     let project = reader.project(Some(&name))?;
     let own = server.pipeline.panels.own_metrics(&project);
     let panel = server.pipeline.panels.of_project(&project);
-    let names: BTreeSet<MetricName> = panel.policy.metrics.iter().map(|metric| metric.name.clone()).chain(own.into_keys()).collect();
+    let names: BTreeSet<MetricName> =
+        panel.policy.metrics.iter().map(|metric| metric.name.clone()).chain(own.into_keys()).collect();
     let metrics = names.iter().filter_map(|name| view(&server, &project, name)).collect();
     Ok(Json(MetricsBody { metrics }))
 }
@@ -223,7 +224,8 @@ fn expected(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).parse();
-    let wrong = |_| ApiError::bad_request("invalid_parameter", format!("If-Match: {text:?} is no version: use one such as \"3\""));
+    let wrong =
+        |_| ApiError::bad_request("invalid_parameter", format!("If-Match: {text:?} is no version: use one such as \"3\""));
     version.map(Some).map_err(wrong)
 }
 

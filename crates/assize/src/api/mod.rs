@@ -8,9 +8,12 @@ pub mod error;
 pub mod estimates;
 pub mod grpc;
 pub mod health;
+pub mod human;
 pub mod interactions;
+pub mod items;
 pub mod judges;
 pub mod keys;
+pub mod labels;
 pub mod linger;
 pub mod metrics;
 pub mod openapi;
@@ -20,11 +23,14 @@ pub mod overload;
 pub mod pages;
 pub mod params;
 pub mod receive;
+pub mod reviews;
+pub mod scores;
 pub mod spend;
 pub mod verdicts;
 
 use std::sync::Arc;
 
+use assize_core::labels::Labels;
 use assize_core::results::Results;
 use assize_core::{Clock, Timestamp};
 use axum::Router;
@@ -42,6 +48,7 @@ pub struct Server {
     pub pipeline: Arc<Pipeline>,
     pub waiting: Arc<Waiting>,
     pub results: Arc<dyn Results>,
+    pub labels: Arc<dyn Labels>,
     pub access: Arc<Access>,
     pub settings: Arc<Settings>,
     /// One permit per ingestion request in hand.
@@ -80,7 +87,8 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/logs", post(otlp::logs))
             .route("/api/public/otel/v1/traces", post(otlp::traces))
             .route("/api/public/otel/v1/logs", post(otlp::logs))
-            .route("/v1/interactions", post(interactions::create));
+            .route("/v1/interactions", post(interactions::create))
+            .route("/v1/scores", post(scores::create));
     }
     if surfaces.report {
         router = router
@@ -90,6 +98,10 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/verdicts", get(verdicts::list))
             .route("/v1/outcomes", get(outcomes::list))
             .route("/v1/spend", get(spend::list))
+            .route("/v1/reviews", get(reviews::list).post(reviews::create))
+            .route("/v1/reviews/next", get(reviews::next))
+            .route("/v1/labels", get(labels::list).post(labels::create))
+            .route("/v1/scores", get(scores::list))
             .route("/v1/projects", get(keys::projects))
             .route("/v1/projects/{project}", put(keys::create_project))
             .route("/v1/projects/{project}/keys", get(keys::list).post(keys::create))

@@ -4,7 +4,10 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{cache, compare, dry_run, estimates, health, interactions, judges, keys, metrics, otlp, outcomes, spend, verdicts};
+use super::{
+    cache, compare, dry_run, estimates, health, interactions, judges, keys, labels, metrics, otlp, outcomes, reviews, scores,
+    spend, verdicts,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +22,13 @@ use super::{cache, compare, dry_run, estimates, health, interactions, judges, ke
         verdicts::list,
         outcomes::list,
         spend::list,
+        reviews::create,
+        reviews::list,
+        reviews::next,
+        labels::create,
+        labels::list,
+        scores::create,
+        scores::list,
         keys::projects,
         keys::create_project,
         keys::list,
@@ -40,7 +50,7 @@ use super::{cache, compare, dry_run, estimates, health, interactions, judges, ke
         health::counters,
         document
     ),
-    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "control", description = "Projects and keys"), (name = "operation", description = "Is it well?")),
+    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "labels", description = "What people say"), (name = "control", description = "Projects and keys"), (name = "operation", description = "Is it well?")),
     security(("bearer" = []), ("basic" = [])),
     modifiers(&Keys, &Langfuse)
 )]

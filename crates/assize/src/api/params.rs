@@ -57,6 +57,18 @@ pub fn range(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Ti
     Ok((from, to))
 }
 
+/// A time, RFC 3339, where it is given.
+pub fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    let given = text.filter(|text| !text.is_empty()).map(|text| Timestamp::parse(&text.replace(' ', "+")));
+    given.transpose().map_err(|error| invalid(name, error))
+}
+
+/// How many items of a page: 100 where not given.
+pub fn limit(given: Option<usize>) -> Result<usize, ApiError> {
+    let limit = given.unwrap_or(100);
+    if (1..=1_000).contains(&limit) { Ok(limit) } else { Err(invalid("limit", format!("{limit} is not within 1 to 1000"))) }
+}
+
 /// The range widened to whole hours, for what is counted by the hour.
 pub fn whole_hours(from: Timestamp, to: Timestamp) -> (Timestamp, Timestamp) {
     let up = Timestamp(to.0.saturating_add(3_599_999)).hour().start();
@@ -100,14 +112,7 @@ impl ListParams {
     /// The filter within `project`. Empty parameters, as forms send them, count as not given.
     pub fn filter(&self, project: ProjectName) -> Result<Filter, ApiError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let time = |name: &str, text: &Option<String>| {
-            let parsed = given(text).map(|text| Timestamp::parse(&text.replace(' ', "+")));
-            parsed.transpose().map_err(|error| invalid(name, error))
-        };
-        let limit = self.limit.unwrap_or(100);
-        if !(1..=1_000).contains(&limit) {
-            return Err(invalid("limit", format!("{limit} is not within 1 to 1000")));
-        }
+        let limit = limit(self.limit)?;
         Ok(Filter {
             project,
             metric: given(&self.metric).map(|name| metric(&name)).transpose()?,
@@ -117,8 +122,8 @@ impl ListParams {
                 .transpose()
                 .map_err(|error| invalid("outcome", error))?,
             dimension: given(&self.model).map(|model| (Dimension::Model, model)),
-            from: time("from", &self.from)?,
-            to: time("to", &self.to)?,
+            from: time("from", self.from.as_deref())?,
+            to: time("to", self.to.as_deref())?,
             score_min: self.score_min,
             score_max: self.score_max,
             cursor: given(&self.cursor),

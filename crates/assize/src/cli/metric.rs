@@ -141,7 +141,8 @@ fn read(file: &Path) -> Result<Value, String> {
 
 fn row(metric: &Value) -> String {
     let text = |name: &str| metric[name].as_str().unwrap_or_default();
-    let state = if metric["in_force"] == true { text("question").to_owned() } else { format!("NOT IN FORCE: {}", text("problem")) };
+    let state =
+        if metric["in_force"] == true { text("question").to_owned() } else { format!("NOT IN FORCE: {}", text("problem")) };
     format!("{}\t{} {}\t{}\t{state}", text("metric"), text("source"), metric["version"], text("judge"))
 }
 

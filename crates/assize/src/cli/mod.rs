@@ -2,13 +2,16 @@
 
 mod completions;
 mod config;
+mod dataset;
 mod demo;
 mod eval;
 mod judge;
 mod judge_worker;
 mod key;
+mod label;
 mod metric;
 mod remote;
+mod review;
 pub(crate) mod say;
 mod serve;
 mod why;
@@ -39,6 +42,12 @@ enum Command {
     Judge(judge::Judge),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
+    /// Have people label what the judge judged: draw, look at one after the other, see how far it has come
+    Review(review::Review),
+    /// Import gold labels
+    Label(label::Label),
+    /// Export stored interactions and their labels
+    Dataset(dataset::Dataset),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
     /// Change what is asked in a project of a running server, and try it out first
@@ -71,6 +80,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::Judge(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Review(command) => command.run(),
+        Command::Label(command) => command.run(),
+        Command::Dataset(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Metric(command) => command.run(),
         Command::Config(command) => command.run(),

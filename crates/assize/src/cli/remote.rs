@@ -28,12 +28,33 @@ impl Remote {
 
     /// The same, to be refused if what is there is not of this version.
     pub async fn ask_if(&self, method: Method, path: &str, body: Option<Value>, version: Option<u64>) -> Result<Value, String> {
+        let (status, answer) = self.answer_if(method, path, body, version).await?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+        Err(format!("{message} (HTTP {})", status.as_u16()))
+    }
+
+    /// Asks; what the server answered, errors too. No body is null.
+    pub async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Value), String> {
+        self.answer_if(method, path, body, None).await
+    }
+
+    async fn answer_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        version: Option<u64>,
+    ) -> Result<(StatusCode, Value), String> {
         let Some(key) = &self.key else {
             return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
         };
         let mut url = format!("{}{path}", self.url.trim_end_matches('/'));
         if let Some(project) = &self.project {
-            url.push_str(&format!("?project={}", segment(project)));
+            let joint = if path.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{joint}project={}", segment(project)));
         }
         let mut request = client(&url)?.request(method, &url).bearer_auth(key);
         if let Some(body) = body {
@@ -46,15 +67,8 @@ impl Remote {
             format!("the server at {} does not answer ({}): is it running? `assize up` starts one", self.url, error.without_url())
         })?;
         let status = response.status();
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
-        let answer: Value = response.json().await.unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
-        Err(format!("{message} (HTTP {})", status.as_u16()))
+        let answer = if status == StatusCode::NO_CONTENT { Value::Null } else { response.json().await.unwrap_or(Value::Null) };
+        Ok((status, answer))
     }
 }
 

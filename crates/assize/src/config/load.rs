@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::settings::{Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
+use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
 
 /// The defaults, as shipped and as documentation.
@@ -51,6 +51,7 @@ struct File {
     ingest: Ingest,
     store: Store,
     cache: Cache,
+    batch: Batch,
     score: Score,
     report: Report,
     sampling: Sampling,
@@ -92,6 +93,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         ingest: file.ingest,
         store: file.store,
         cache: file.cache,
+        batch: file.batch,
         score: file.score,
         report: file.report,
         sampling: file.sampling,

@@ -26,9 +26,9 @@ pub fn from_json(name: &MetricName, json: Value) -> Result<MetricSpec, ConfigErr
 /// The JSON without what is null.
 fn given(json: Value) -> Value {
     match json {
-        Value::Object(object) => {
-            Value::Object(object.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, given(value))).collect())
-        }
+        Value::Object(object) => Value::Object(
+            object.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, given(value))).collect(),
+        ),
         Value::Array(values) => Value::Array(values.into_iter().filter(|value| !value.is_null()).map(given).collect()),
         other => other,
     }
@@ -87,8 +87,12 @@ mod tests {
 
     #[test]
     fn own_metrics_replace_and_follow() {
-        let settings = load::parse("[[metric]]\nname = \"m\"\ncascade = [\"a\"]\n[[metric]]\nname = \"n\"\ncascade = [\"a\"]").unwrap();
-        let own = [read(json!({"cascade": ["b"]})).unwrap(), from_json(&MetricName::new("o").unwrap(), json!({"cascade": ["c"]})).unwrap()];
+        let settings =
+            load::parse("[[metric]]\nname = \"m\"\ncascade = [\"a\"]\n[[metric]]\nname = \"n\"\ncascade = [\"a\"]").unwrap();
+        let own = [
+            read(json!({"cascade": ["b"]})).unwrap(),
+            from_json(&MetricName::new("o").unwrap(), json!({"cascade": ["c"]})).unwrap(),
+        ];
         let laid = laid_over(&settings, own.iter());
         let names: Vec<&str> = laid.metric.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!((names, &laid.metric[0]), (vec!["m", "n", "o"], &own[0]));

@@ -108,24 +108,24 @@ impl PolicySpec {
 /// The paces of all that is called: `providers`, and those of `judges` that need none.
 pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
     let providers = providers.iter().map(|provider| Pace {
-            attempt_max: Duration::from_secs(provider.timeout_seconds),
-            attempts: provider.attempts,
-            at_once: provider.concurrency,
-        });
-        let own = judges.iter().filter_map(|judge| match &judge.kind {
-            JudgeKind::Command(command) => Some(Pace {
-                // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
-                attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
-                attempts: command.attempts,
-                at_once: command.workers,
-            }),
-            JudgeKind::Http(http) => Some(Pace {
-                attempt_max: Duration::from_secs(http.timeout_seconds),
-                attempts: http.attempts,
-                at_once: http.concurrency,
-            }),
-            _ => None,
-        });
+        attempt_max: Duration::from_secs(provider.timeout_seconds),
+        attempts: provider.attempts,
+        at_once: provider.concurrency,
+    });
+    let own = judges.iter().filter_map(|judge| match &judge.kind {
+        JudgeKind::Command(command) => Some(Pace {
+            // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
+            attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
+            attempts: command.attempts,
+            at_once: command.workers,
+        }),
+        JudgeKind::Http(http) => Some(Pace {
+            attempt_max: Duration::from_secs(http.timeout_seconds),
+            attempts: http.attempts,
+            at_once: http.concurrency,
+        }),
+        _ => None,
+    });
     providers.chain(own).collect()
 }
 

@@ -14,6 +14,7 @@ pub struct Settings {
     pub ingest: Ingest,
     pub store: Store,
     pub cache: Cache,
+    pub batch: Batch,
     pub score: Score,
     pub report: Report,
     pub sampling: Sampling,
@@ -105,6 +106,22 @@ impl Cache {
             bytes_max: self.megabytes_max.saturating_mul(1 << 20),
             ttl: Duration::from_secs(u64::from(self.days) * 86_400),
         }
+    }
+}
+
+/// How providers' batches are made, of metrics with `max_delay_hours`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Batch {
+    /// A batch is submitted when its oldest question has waited this long, or it is full.
+    pub linger_seconds: u64,
+    /// How often providers are asked how far they are.
+    pub poll_seconds: u64,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { linger_seconds: 600, poll_seconds: 60 }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use assize_core::ReuseKind;
+use assize_core::{MetricName, ReuseKind, StoreError};
 use futures::future::join_all;
 
 use super::Pipeline;
-use super::call::call;
+use super::call::{Called, call};
 use super::case::Case;
 use super::course::Course;
 use super::reuse::{Keys, again};
@@ -30,7 +30,7 @@ pub fn groups<'c, 'a>(courses: &'c mut [Course<'a>]) -> Vec<Vec<&'c mut Course<'
 
 /// Has the judge that a group of courses wants next asked, and takes each on its way as far as it then goes. What is known from before
 /// is used; what somebody else is asking right now is waited for; the rest is asked in one call.
-pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) {
+pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Result<(), StoreError> {
     let mut keys = find_again(pipeline, case, group).await;
     let mut flights = Vec::new();
     let mut waits = Vec::new();
@@ -48,6 +48,10 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
             Err(wait) => waits.push((at, wait)),
         }
     }
+    let open = match &pipeline.batch {
+        Some(lane) => lane.set_aside(pipeline, case, group, open).await?,
+        None => open,
+    };
     call_about(pipeline, case, group, &open, &keys).await;
     // Nobody is waited for while others wait for us.
     drop(flights);
@@ -59,6 +63,18 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
         call_about(pipeline, case, group, &open, &keys).await;
     }
     for course in group.iter_mut() {
+        course.advance(case);
+    }
+    Ok(())
+}
+
+/// Takes on the courses of which a batch has brought the answers.
+pub async fn take_answers(pipeline: &Pipeline, case: &Case<'_>, courses: &mut [Course<'_>], answers: Vec<(MetricName, Called)>) {
+    for (metric, called) in answers {
+        let Some(course) = courses.iter_mut().find(|course| course.decision.metric == metric) else { continue };
+        let Some(seat) = course.seat() else { continue };
+        let keys = pipeline.reuse.as_ref().and_then(|reuse| reuse.keys(course, seat, case.subject));
+        take_in(pipeline, case, course, seat, called, keys).await;
         course.advance(case);
     }
 }
@@ -105,21 +121,34 @@ async fn call_about(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Cour
     }
     let called = call(pipeline, &seats, case.subject).await;
     for ((&at, seat), called) in open.iter().zip(seats).zip(called) {
-        let Some(course) = group.get_mut(at) else { continue };
-        if let (Ok(verdict), Some(reuse), Some(keys)) = (&called.result, &pipeline.reuse, keys.get(at).copied().flatten()) {
-            reuse.keep(course, &case.row.project, keys, verdict, pipeline.clock.now()).await;
+        if let Some(course) = group.get_mut(at) {
+            take_in(pipeline, case, course, seat, called, keys.get(at).copied().flatten()).await;
         }
-        if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
-            let (project, metric) = (&case.row.project, &course.decision.metric);
-            pipeline.similar.audited(project, metric, &seat.version, similar, verdict.score);
-        }
-        course.answered(called, &pipeline.limits, case.retries);
-        if course.failure().is_some()
-            && let Some(fallback) = &course.seats.fallback
-        {
-            for called in call(pipeline, &[fallback], case.subject).await {
-                course.fell_back(called);
-            }
+    }
+}
+
+/// Takes in what the judge in `seat` said: keeps it to be used again, and asks the fallback judge where it failed for good.
+async fn take_in(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    course: &mut Course<'_>,
+    seat: &CalledSeat,
+    called: Called,
+    keys: Option<Keys>,
+) {
+    if let (Ok(verdict), Some(reuse), Some(keys)) = (&called.result, &pipeline.reuse, keys) {
+        reuse.keep(course, &case.row.project, keys, verdict, pipeline.clock.now()).await;
+    }
+    if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
+        let (project, metric) = (&case.row.project, &course.decision.metric);
+        pipeline.similar.audited(project, metric, &seat.version, similar, verdict.score);
+    }
+    course.answered(called, &pipeline.limits, case.retries);
+    if course.failure().is_some()
+        && let Some(fallback) = &course.seats.fallback
+    {
+        for called in call(pipeline, &[fallback], case.subject).await {
+            course.fell_back(called);
         }
     }
 }

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use assize_core::judge::CallFailure;
 use assize_core::results::{BridgeItem, BridgeVerdict, Filter, Results, SumsQuery, VersionChange};
-use assize_core::{
-    Hour, InteractionId, JudgeVersion, MetricName, NanoUsd, Outcome, ProjectName, RowKey, StoreError, Timestamp,
-};
+use assize_core::{Hour, InteractionId, JudgeVersion, MetricName, NanoUsd, Outcome, ProjectName, RowKey, StoreError, Timestamp};
 use assize_estimate::bridge::Pair;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -103,8 +101,7 @@ pub async fn before(
     now: Timestamp,
 ) -> Result<Option<Before>, StoreError> {
     let to = now.plus(Duration::from_secs(3_600));
-    let query =
-        SumsQuery { project: project.clone(), metric: metric.clone(), from: now.minus(LOOK_BACK), to, by: None };
+    let query = SumsQuery { project: project.clone(), metric: metric.clone(), from: now.minus(LOOK_BACK), to, by: None };
     let buckets = results.sums(&query).await?;
     let others = buckets.iter().filter(|bucket| &bucket.reference != new && bucket.sums.judged > 0);
     let Some(last) = others.max_by_key(|bucket| (bucket.hour, bucket.sums.judged)) else { return Ok(None) };
@@ -313,9 +310,8 @@ async fn both(
         Ok(verdict) => (Some(verdict), None),
         Err(failure) => (None, Some(failure)),
     };
-    let scores = verdict.as_ref().map(|said| {
-        if base == &change.new { (said.score, known.score) } else { (known.score, said.score) }
-    });
+    let scores =
+        verdict.as_ref().map(|said| if base == &change.new { (said.score, known.score) } else { (known.score, said.score) });
     let item = BridgeItem {
         key: record.row.key,
         scores,

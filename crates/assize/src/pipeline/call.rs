@@ -79,7 +79,8 @@ fn say(pipeline: &Pipeline, seats: &[&CalledSeat], results: &[Result<Verdict, Ca
     }
 }
 
-fn record(id: CallId, part: Part, seat: &CalledSeat, result: &Result<Verdict, CallFailure>, at: Timestamp) -> CallRecord {
+/// The record of one question of a call.
+pub fn record(id: CallId, part: Part, seat: &CalledSeat, result: &Result<Verdict, CallFailure>, at: Timestamp) -> CallRecord {
     let (status, error, usage, cost, latency_ms) = match result {
         Ok(verdict) => (CallStatus::Answered, None, verdict.usage, verdict.cost, verdict.latency_ms),
         Err(failure) => {

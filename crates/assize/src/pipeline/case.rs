@@ -1,6 +1,7 @@
 //! An interaction before its judges: what was decided at accept, what is on record since, and what the draws are made with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use assize_core::results::Recorded;
 use assize_core::{
@@ -10,6 +11,8 @@ use assize_core::{
 
 use super::Pipeline;
 use super::allocations::Allocations;
+use super::batch::Way;
+use super::call::Called;
 use super::course::Course;
 use super::panel::Panel;
 use super::seat::Seats;
@@ -22,11 +25,21 @@ pub struct Case<'a> {
     /// How often it went back to the queue already.
     pub retries: u32,
     pub draw: Draw,
+    /// How it came.
+    pub way: Way,
     recorded: &'a Recorded,
     allocations: &'a Allocations,
 }
 
 impl<'a> Case<'a> {
+    /// The answers that it came with, once.
+    pub fn answers(&mut self) -> Vec<(MetricName, Called)> {
+        match &mut self.way {
+            Way::Answered(answers) => std::mem::take(answers),
+            Way::Queue | Way::Live(_) => Vec::new(),
+        }
+    }
+
     /// The ways of all metrics that were drawn and have no outcome yet, as far as they go without asking anybody.
     pub fn courses(&self) -> Vec<Course<'a>> {
         let mut courses = Vec::new();
@@ -73,10 +86,15 @@ pub fn open<'a>(
     subject: Option<&'a Interaction>,
     retries: u32,
     recorded: &'a Recorded,
+    way: Way,
 ) -> (Vec<Scored>, Option<Case<'a>>) {
     let now = pipeline.clock.now();
+    // What may wait for a batch may be older.
+    let delay =
+        panel.and_then(|panel| panel.policy.metrics.iter().map(|metric| metric.max_delay_hours).max()).unwrap_or_default();
+    let age_max = pipeline.limits.age_max + Duration::from_secs(u64::from(delay) * 3_600);
     let all = || open_decisions(row, recorded);
-    if now.since(row.accepted_at) > pipeline.limits.age_max {
+    if now.since(row.accepted_at) > age_max {
         let reason = Reason::new("too_old", "it waited longer than score.max_age_hours");
         return (all().map(|decision| given_up(row, decision, recorded, Outcome::Expired, &reason, now)).collect(), None);
     }
@@ -91,7 +109,7 @@ pub fn open<'a>(
     let gone = all().filter(|decision| seated(panel, decision).is_none());
     let gone = gone.map(|decision| failed(decision, &judge_gone())).collect();
     let draw = pipeline.draw_key.draw(row.key);
-    (gone, Some(Case { row, panel, subject, retries, draw, recorded, allocations: &pipeline.allocations }))
+    (gone, Some(Case { row, panel, subject, retries, draw, way, recorded, allocations: &pipeline.allocations }))
 }
 
 /// The decisions that were drawn and have no outcome yet.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use assize_core::ProviderName;
-use assize_judge::providers::{self, Decider, Provider};
+use assize_judge::providers::{self, Batches, Decider, Provider};
 use assize_judge::spec::ProviderSpec;
 
 use super::code::CodeJudges;
@@ -29,6 +29,7 @@ struct OpenProvider {
     client: Arc<dyn Provider>,
     /// The same provider's decision models, once a judge asks for them.
     decider: Option<Arc<dyn Decider>>,
+    batches: Option<Arc<dyn Batches>>,
     gate: Arc<Gate>,
 }
 
@@ -41,7 +42,12 @@ impl Default for Providers {
 impl Providers {
     /// Providers, and judges of the operator's own code that may not open the directories `denied`.
     pub fn kept_from(denied: Vec<PathBuf>) -> Self {
-        Self { open: Mutex::default(), without_breakers: false, code: CodeJudges::kept_from(denied), local: LocalModels::default() }
+        Self {
+            open: Mutex::default(),
+            without_breakers: false,
+            code: CodeJudges::kept_from(denied),
+            local: LocalModels::default(),
+        }
     }
 
     /// Providers that are called whatever came before: for a run that somebody waits for, which had better fail than wait for hours.
@@ -78,7 +84,13 @@ impl Providers {
             .timeout(Duration::from_secs(spec.timeout_seconds))
             .headroom(client.headroom());
         let gate = Arc::new(if self.without_breakers { gate.without_breaker() } else { gate });
-        open.push(OpenProvider { spec: spec.clone(), client: Arc::clone(&client), decider: None, gate: Arc::clone(&gate) });
+        open.push(OpenProvider {
+            spec: spec.clone(),
+            client: Arc::clone(&client),
+            decider: None,
+            batches: None,
+            gate: Arc::clone(&gate),
+        });
         Ok((client, gate))
     }
 
@@ -96,5 +108,20 @@ impl Providers {
             known.decider = Some(Arc::clone(&decider));
         }
         Ok((decider, gate))
+    }
+
+    /// The client for batches of the provider that `spec` describes; `None` where it takes none.
+    pub fn batches(&self, spec: &ProviderSpec) -> Result<Option<Arc<dyn Batches>>, ConfigError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open.iter_mut().find(|known| &known.spec == spec);
+        if let Some(batches) = known.as_ref().and_then(|known| known.batches.clone()) {
+            return Ok(Some(batches));
+        }
+        let batches = providers::open_batches(spec, provider_key(spec)?)
+            .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
+        if let Some(known) = known {
+            known.batches.clone_from(&batches);
+        }
+        Ok(batches)
     }
 }

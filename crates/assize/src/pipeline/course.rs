@@ -41,6 +41,8 @@ pub struct Course<'a> {
     asking: usize,
     /// What was found on nearly the same, while the reference judge is asked all the same.
     similar: Option<f64>,
+    /// Waits for the answer of a batch.
+    is_parked: bool,
 }
 
 impl<'a> Course<'a> {
@@ -65,12 +67,19 @@ impl<'a> Course<'a> {
             changed: false,
             asking: 0,
             similar: None,
+            is_parked: false,
         }
     }
 
     /// The judge to ask next; `None` at the end, or while it waits for another try.
     pub fn seat(&self) -> Option<&'a CalledSeat> {
-        if self.outcome.is_some() || self.try_again.is_some() { None } else { self.seats.called.get(self.next) }
+        let rests = self.outcome.is_some() || self.try_again.is_some() || self.is_parked;
+        if rests { None } else { self.seats.called.get(self.next) }
+    }
+
+    /// It waits for the answer of a batch.
+    pub fn park(&mut self) {
+        self.is_parked = true;
     }
 
     /// How long to wait before another try; `None` where the way is at its end.

@@ -223,7 +223,12 @@ async fn try_out(
 }
 
 /// Puts what was paid on record.
-async fn keep_calls(pipeline: &Pipeline, record: InteractionRecord, metric: &MetricName, tried: &Tried) -> Result<(), StoreError> {
+async fn keep_calls(
+    pipeline: &Pipeline,
+    record: InteractionRecord,
+    metric: &MetricName,
+    tried: &Tried,
+) -> Result<(), StoreError> {
     let calls: Vec<CallRecord> = tried.said.iter().flat_map(|said| said.calls.iter().cloned()).collect();
     if calls.is_empty() {
         return Ok(());

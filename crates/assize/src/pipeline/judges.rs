@@ -86,7 +86,8 @@ fn of(
         Some(JudgeKind::Decisions(decisions)) => (decisions.price, true),
         _ => (None, false),
     };
-    let simulated = panel.spec.providers.iter().any(|one| Some(&one.name) == provider.as_ref() && one.kind == ProviderKind::Simulated);
+    let simulated =
+        panel.spec.providers.iter().any(|one| Some(&one.name) == provider.as_ref() && one.kind == ProviderKind::Simulated);
     let listed = model.as_deref().filter(|_| is_model).and_then(prices::listed);
     InUse {
         metric: metric.clone(),
@@ -110,9 +111,9 @@ impl InUse {
         let judge = &self.judge;
         match left {
             ..=0 => Some(format!("the judge {judge} asks for {model}, which its vendor has shut down on {shutdown}: {remedy}")),
-            1..=WARN_DAYS => {
-                Some(format!("the judge {judge} asks for {model}, which its vendor shuts down on {shutdown}, in {left} days: {remedy}"))
-            }
+            1..=WARN_DAYS => Some(format!(
+                "the judge {judge} asks for {model}, which its vendor shuts down on {shutdown}, in {left} days: {remedy}"
+            )),
             _ => None,
         }
     }

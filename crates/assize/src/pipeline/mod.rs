@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod allocations;
 pub mod ask;
+pub mod batch;
 pub mod bridge;
 pub mod call;
 pub mod case;
@@ -20,6 +21,7 @@ pub mod own;
 pub mod panel;
 pub mod report;
 pub mod reuse;
+pub mod review;
 pub mod score;
 pub mod seat;
 pub mod similar;
@@ -57,6 +59,8 @@ pub struct Pipeline {
     pub bridges: bridge::Bridges,
     /// Projects in which a metric is being tried out.
     pub dry_runs: dry_run::InHand,
+    /// What waits for batches, where there is a place for it.
+    pub batch: Option<batch::BatchLane>,
     /// Rung when something was accepted.
     pub accepted: Notify,
     /// Up to where the results store has folded in what was accepted.
@@ -64,7 +68,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline over these stores.
+    /// A pipeline over these stores, which uses no verdict again and sends no batches.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         clock: Arc<dyn Clock>,
@@ -75,7 +79,6 @@ impl Pipeline {
         recorder: Arc<dyn Recorder>,
         counters: Arc<Counters>,
         limits: score::Limits,
-        reuse: Option<reuse::Reuse>,
     ) -> Self {
         Self {
             clock,
@@ -87,11 +90,12 @@ impl Pipeline {
             counters,
             limits,
             allocations: allocations::Allocations::default(),
-            reuse,
+            reuse: None,
             similar: similar::Similar::default(),
             models: models::Models::default(),
             bridges: bridge::Bridges::default(),
             dry_runs: dry_run::InHand::default(),
+            batch: None,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }

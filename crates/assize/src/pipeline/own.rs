@@ -205,7 +205,8 @@ impl Panels {
             keep(&self.store, panel, at).await?;
         }
         let json = own.spec.as_ref().map(serde_json::to_string).transpose();
-        let json = json.map_err(|error| StoreError::new(StoreErrorKind::Failed, format!("a metric cannot be written: {error}")))?;
+        let json =
+            json.map_err(|error| StoreError::new(StoreErrorKind::Failed, format!("a metric cannot be written: {error}")))?;
         let (project, metric, by) = (project.clone(), metric.clone(), by.to_owned());
         let change = MetricChange { project: project.clone(), metric, version: own.version, json, by, at };
         if !store.change_metric(&change).await? {

@@ -73,7 +73,8 @@ pub struct Break {
 
 /// The changes of a metric's reference judge within [from, to), oldest first.
 pub async fn breaks(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<Break>, StoreError> {
-    let sums = SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
+    let sums =
+        SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
     let mut first: BTreeMap<JudgeVersion, Hour> = BTreeMap::new();
     for bucket in results.sums(&sums).await?.into_iter().filter(|bucket| bucket.sums.judged > 0) {
         let hour = first.entry(bucket.reference).or_insert(bucket.hour);
@@ -90,7 +91,8 @@ pub async fn breaks(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec
 
 /// The estimate of each version over the range, of what produces the traffic: for comparisons.
 pub async fn of_process(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<GroupEstimate>, StoreError> {
-    let sums = SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
+    let sums =
+        SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
     let mut versions: BTreeMap<JudgeVersion, Vec<SumsBucket>> = BTreeMap::new();
     for bucket in results.sums(&sums).await? {
         versions.entry(bucket.reference.clone()).or_default().push(bucket);

@@ -4,7 +4,6 @@
 //! is asked for.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use assize_core::{
     Timestamp, Verdict, VerdictCache,
 };
 use assize_judge::cache_key;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::course::Course;
@@ -76,7 +76,7 @@ impl Reuse {
     }
 
     /// Takes on `key`, so that whoever asks the same meanwhile waits for the answer; `Err` is the wait, where somebody has.
-    pub fn take_on(&self, key: CacheKey) -> Result<Flight, impl Future<Output = ()> + use<>> {
+    pub fn take_on(&self, key: CacheKey) -> Result<Flight, BoxFuture<'static, ()>> {
         self.flights.take_on(key)
     }
 }
@@ -118,14 +118,14 @@ pub struct Flight {
 }
 
 impl Flights {
-    fn take_on(self: &Arc<Self>, key: CacheKey) -> Result<Flight, impl Future<Output = ()> + use<>> {
+    fn take_on(self: &Arc<Self>, key: CacheKey) -> Result<Flight, BoxFuture<'static, ()>> {
         let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(landing) = flying.get(&key) {
             let mut landing = landing.clone();
-            return Err(async move {
+            return Err(Box::pin(async move {
                 // The sender never sends: it is dropped when the flight is over.
                 let _ = tokio::time::timeout(WAIT_MAX, landing.changed()).await;
-            });
+            }));
         }
         let (sender, receiver) = watch::channel(());
         flying.insert(key, receiver);

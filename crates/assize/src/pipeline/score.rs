@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assize_core::queue::{Leased, Settlement};
+use assize_core::queue::{Entry, Leased, Settlement};
 use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::ask::{ask, groups};
-use super::case::{self, Case};
+use super::ask::{ask, groups, take_answers};
+use super::batch::Way;
+use super::case;
 use super::course::Course;
 use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 use crate::config::policy::Pace;
@@ -55,40 +56,57 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// Scores one leased item: every metric that drew it and has no outcome yet. Everything is on record before the lease ends.
 pub async fn score(pipeline: &Pipeline, leased: Leased) -> Result<(), StoreError> {
-    let (receipt, retries) = (leased.receipt, leased.retries);
-    let row = Arc::new(leased.entry.row);
-    let recorded = pipeline.recorder.recorded(row.key).await?;
-    if recorded.accepted_at.is_some_and(|at| at != row.accepted_at) {
-        // An id that came again after the queue had forgotten it: the first record stays, and nobody is paid for a second.
-        return pipeline.queue.settle(vec![Settlement::Done(receipt)]).await;
-    }
-    let panel = pipeline.panels.of(&row.policy).await?;
-    let subject = leased.entry.payload.as_deref().and_then(parse);
-    let (given_up, case) = case::open(pipeline, &row, panel.as_deref(), subject.as_ref(), retries, &recorded);
-    let mut courses = case.as_ref().map(Case::courses).unwrap_or_default();
-    let mut failed = record(pipeline, given_up).await?;
-    if let Some(case) = &case {
-        failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
-        // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is
-        // answered, so that a slow judge costs the others nothing at a crash.
-        while courses.iter().any(|course| course.seat().is_some()) {
-            let groups = try_join_all(groups(&mut courses).into_iter().map(async |mut group| {
-                ask(pipeline, case, &mut group).await;
-                record(pipeline, news(pipeline, group.into_iter())).await
-            }));
-            failed = groups.await?.into_iter().flatten().next().or(failed);
-        }
-    }
-    let settlement = match (courses.iter().filter_map(Course::try_again).max(), failed) {
-        (None, None) => Settlement::Done(receipt),
-        (None, Some(reason)) => Settlement::Dead { receipt, reason },
-        (Some(wait), _) => {
+    let Leased { receipt, entry, retries, .. } = leased;
+    let settlement = match hear(pipeline, entry, retries, Way::Queue).await? {
+        Ended { wait: None, failed: None, .. } => Settlement::Done(receipt),
+        Ended { wait: None, failed: Some(reason), .. } => Settlement::Dead { receipt, reason },
+        Ended { wait: Some(wait), tried, .. } => {
             let reason = Reason::new("retry", "a judge could not be had; see the calls on record");
-            let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
             Settlement::Retry { receipt, not_before: pipeline.clock.now().plus(wait), reason, tried }
         }
     };
     pipeline.queue.settle(vec![settlement]).await
+}
+
+/// How hearing an interaction ended.
+#[derive(Default)]
+pub struct Ended {
+    /// How long to wait before another try; `None` where there is nothing left to do.
+    pub wait: Option<Duration>,
+    /// Whether a call was made in vain, rather than only waited.
+    pub tried: bool,
+    /// Why a metric failed for good.
+    pub failed: Option<Reason>,
+}
+
+/// Takes all metrics of an interaction as far as they go now.
+pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> Result<Ended, StoreError> {
+    let row = Arc::new(entry.row);
+    let recorded = pipeline.recorder.recorded(row.key).await?;
+    if recorded.accepted_at.is_some_and(|at| at != row.accepted_at) {
+        // An id that came again after the queue had forgotten it: the first record stays, and nobody is paid for a second.
+        return Ok(Ended::default());
+    }
+    let panel = pipeline.panels.of(&row.policy).await?;
+    let subject = entry.payload.as_deref().and_then(parse);
+    let (given_up, case) = case::open(pipeline, &row, panel.as_deref(), subject.as_ref(), retries, &recorded, way);
+    let mut failed = record(pipeline, given_up).await?;
+    let Some(mut case) = case else { return Ok(Ended { failed, ..Ended::default() }) };
+    let answers = case.answers();
+    let mut courses = case.courses();
+    take_answers(pipeline, &case, &mut courses, answers).await;
+    failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
+    // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is answered,
+    // so that a slow judge costs the others nothing at a crash.
+    while courses.iter().any(|course| course.seat().is_some()) {
+        let groups = try_join_all(groups(&mut courses).into_iter().map(async |mut group| {
+            ask(pipeline, &case, &mut group).await?;
+            record(pipeline, news(pipeline, group.into_iter())).await
+        }));
+        failed = groups.await?.into_iter().flatten().next().or(failed);
+    }
+    let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
+    Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, failed })
 }
 
 /// Records what is new; the reason of one that failed for good.

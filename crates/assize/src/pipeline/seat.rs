@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use assize_core::judge::{CalledJudge, InlineJudge};
-use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
-use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, DecisionsJudge, metrics, rules};
+use assize_core::{JudgeName, JudgeVersion, MetricName, Price, ProviderName, Tier, TierKind};
+use assize_judge::spec::{ChatSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
+use assize_judge::{ChatJudge, DecisionsJudge, metrics, prices, rules};
 
+use super::batch::BatchSeat;
 use super::clients::Providers;
 use super::gate::Gate;
 use crate::config::ConfigError;
@@ -35,6 +36,8 @@ pub struct CalledSeat {
     pub without_context: bool,
     /// The judge sees no more of an interaction than the cache's keys cover.
     pub cacheable: bool,
+    /// How it is asked by batches, where its provider takes them.
+    pub batch: Option<BatchSeat>,
 }
 
 /// The judges of a policy by their names.
@@ -42,7 +45,7 @@ pub struct Judges(HashMap<JudgeName, Opened>);
 
 enum Opened {
     Inline(Arc<dyn InlineJudge>),
-    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName>, cacheable: bool },
+    Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName>, cacheable: bool, batch: Option<BatchSeat> },
 }
 
 /// Opens every judge that a cascade of the policy names, once.
@@ -57,18 +60,23 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
         JudgeKind::Rules(rules) => rules::open(rules).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Linear(linear) => providers.local.linear(linear).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Chat(chat) => {
+            let judge_name = judge.name.clone();
             let provider =
                 provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
             let (client, gate) = providers.get(provider)?;
             let (asking, questions) = questions(judge, spec);
             let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
+            let judge = Arc::new(judge);
+            let waits = spec.metrics.iter().any(|metric| metric.max_delay_hours > 0 && metric.asks(&judge_name));
+            let batches = if waits { providers.batches(provider)? } else { None };
+            let batch = batches.map(|batches| BatchSeat { judge: Arc::clone(&judge), batches, price: batch_price(chat) });
+            Ok(Opened::Called { judge, gate, asking, cacheable: true, batch })
         }
         JudgeKind::Bert(bert) => {
             let (asking, _) = questions(judge, spec);
             let opened = providers.local.bert(&judge.name, bert, asking.len());
             let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge, gate, asking, cacheable: true })
+            Ok(Opened::Called { judge, gate, asking, cacheable: true, batch: None })
         }
         JudgeKind::Decisions(decisions) => {
             let provider = provider(spec, &decisions.provider)
@@ -77,20 +85,28 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (asking, questions) = questions(judge, spec);
             let judge =
                 DecisionsJudge::open(&judge.name, decisions, &questions, decider).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true })
+            Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true, batch: None })
         }
         JudgeKind::Command(command) => {
             let (asking, questions) = questions(judge, spec);
             let opened = providers.code.command(&judge.name, command, &questions);
             let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge, gate, asking, cacheable: false })
+            Ok(Opened::Called { judge, gate, asking, cacheable: false, batch: None })
         }
         JudgeKind::Http(http) => {
             let (asking, questions) = questions(judge, spec);
             let opened = providers.code.http(&judge.name, http, &questions);
             let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge, gate, asking, cacheable: false })
+            Ok(Opened::Called { judge, gate, asking, cacheable: false, batch: None })
         }
+    }
+}
+
+/// What a call in a batch costs: as listed, else half of what the operator says a live one costs.
+fn batch_price(chat: &ChatSpec) -> Option<Price> {
+    match chat.price {
+        Some(price) => price.to_price().ok().map(Price::halved),
+        None => prices::listed(&chat.model).and_then(|listed| listed.batch),
     }
 }
 
@@ -146,7 +162,7 @@ impl Judges {
 
     fn called(&self, name: &JudgeName, metric: &AskedMetric) -> Result<CalledSeat, ConfigError> {
         let wrong = |what: &str| ConfigError::new(format!("[[judge]] {:?}: {what}", name.as_str()));
-        let Opened::Called { judge, gate, asking, cacheable } = self.of(name)? else {
+        let Opened::Called { judge, gate, asking, cacheable, batch } = self.of(name)? else {
             return Err(wrong("runs at accept and cannot be called"));
         };
         let question = asking.iter().position(|asking| asking == &metric.name);
@@ -162,6 +178,7 @@ impl Judges {
             without_context: judge.questions_max() == 1
                 && metric.question.as_ref().is_some_and(|question| question.without_context),
             cacheable: *cacheable,
+            batch: batch.clone(),
         })
     }
 }

@@ -23,10 +23,13 @@ pub const STYLE: Asset =
 /// Live updates; pages work without it.
 pub const LIVE: Asset =
     Asset { name: "live.js", content_type: "text/javascript; charset=utf-8", body: include_str!("assets/live.js") };
+/// Keys of the review page; it works without JavaScript.
+pub const REVIEW: Asset =
+    Asset { name: "review.js", content_type: "text/javascript; charset=utf-8", body: include_str!("assets/review.js") };
 /// The icon.
 pub const ICON: Asset = Asset { name: "icon.svg", content_type: "image/svg+xml", body: include_str!("assets/icon.svg") };
 
-const ALL: [Asset; 3] = [STYLE, LIVE, ICON];
+const ALL: [Asset; 4] = [STYLE, LIVE, REVIEW, ICON];
 
 /// The route that [`serve`] belongs to.
 pub const ROUTE: &str = "/assets/{file}";
@@ -109,7 +112,7 @@ mod tests {
     fn the_style_sheet_loads_nothing() {
         assert!(!STYLE.body.contains("@import") && !STYLE.body.contains("url("));
         for dangerous in ["innerHTML", "eval(", "document.write"] {
-            assert!(!LIVE.body.contains(dangerous));
+            assert!(!LIVE.body.contains(dangerous) && !REVIEW.body.contains(dangerous));
         }
     }
 

@@ -62,7 +62,7 @@ pub fn render(view: &InteractionPage) -> Markup {
         div.interaction {
             div.said {
                 @match &record.payload {
-                    Some(payload) => (conversation(payload, record)),
+                    Some(payload) => (conversation(payload, record.row.flags.no_content)),
                     None => (not_kept(record)),
                 }
             }
@@ -155,13 +155,14 @@ fn is_dimension(row: &Accepted, tag: &str) -> bool {
     row.dimensions.iter().any(|(dimension, _)| matches!(dimension, Dimension::Tag(name) if name == tag))
 }
 
-fn conversation(payload: &Interaction, record: &InteractionRecord) -> Markup {
+/// What was said: instructions, messages, documents, the right answer. Nothing of any judge.
+pub(super) fn conversation(payload: &Interaction, no_content: bool) -> Markup {
     let earlier = payload.input.len().saturating_sub(ITEMS_MAX);
     let nothing = payload.input.is_empty() && payload.output.is_empty();
     html! {
         section.conversation aria-labelledby="conversation" {
             h2 #conversation { "Conversation" }
-            @if nothing || record.row.flags.no_content {
+            @if nothing || no_content {
                 p.empty {
                     "It came without text. Set " code { "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" }
                     " where the application runs."

@@ -31,6 +31,8 @@ pub enum Section {
     Overview,
     /// Interactions.
     Explore,
+    /// What people are asked about.
+    Review,
 }
 
 /// Where the button to sign out posts to.
@@ -45,6 +47,7 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
     let path = match section {
         Section::Overview => "/",
         Section::Explore => "/explore",
+        Section::Review => "/review",
     };
     html! {
         (DOCTYPE)
@@ -60,6 +63,9 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                         }
                         a href=(Href::new("/explore").with("project", project).build()) aria-current=[here(Section::Explore)] {
                             "Explore"
+                        }
+                        a href=(Href::new("/review").with("project", project).build()) aria-current=[here(Section::Review)] {
+                            "Review"
                         }
                     }
                     span #live.live hidden { span.light aria-hidden="true" {} span { "live" } }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use assize_core::labels::Progress;
 use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
@@ -18,6 +19,7 @@ use super::layout::Layout;
 use super::login::Login;
 use super::overview::{EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
 use super::problem::Problem;
+use super::review::{self, Item, ReviewPage};
 use super::{explore, interaction, login, overview, problem};
 
 const NOW: Timestamp = Timestamp(1_795_512_600_000);
@@ -208,6 +210,21 @@ fn explore_view() -> Explore {
     }
 }
 
+fn review_view() -> ReviewPage {
+    let record = record(true);
+    let text = record.payload.unwrap();
+    ReviewPage {
+        layout: layout(false),
+        metrics: vec![metric("refusal"), metric("toxicity")],
+        metric: Some(metric("refusal")),
+        question: Some(hostile("question")),
+        progress: Progress { drawn: 100, open: 57, leased: 2, labelled: 40, skipped: 1 },
+        item: Some(Item { review: hostile("review"), id: record.row.id, time: NOW, text }),
+        token: "00ff".to_owned(),
+        error: None,
+    }
+}
+
 fn pages() -> Vec<(&'static str, String, &'static [&'static str])> {
     let problem_view = Problem { status: 400, title: hostile("title"), what: hostile("what"), remedy: hostile("remedy") };
     vec![
@@ -264,6 +281,16 @@ fn pages() -> Vec<(&'static str, String, &'static [&'static str])> {
                 "call_error",
             ],
         ),
+        (
+            "review",
+            review::render(&review_view()).into_string(),
+            &["question", "review", "id", "system", "tool_name", "tool_result", "input", "output", "context", "reference"],
+        ),
+        (
+            "draw",
+            review::render(&ReviewPage { item: None, error: Some(hostile("error")), ..review_view() }).into_string(),
+            &["question", "error"],
+        ),
         ("login", login::render(&Login { next: hostile("next"), error: Some(hostile("error")) }).into_string(), &["error"]),
         ("problem", problem::render(&problem_view).into_string(), &["title", "what", "remedy"]),
     ]
@@ -302,7 +329,7 @@ fn hostile_text_is_shown_and_stays_text() {
         for field in fields {
             assert!(html.contains(&format!("&lt;script&gt;{field}&lt;/script&gt;")), "{page}: {field} is not shown");
         }
-        let own = html.matches("<script src=\"/assets/live-").count();
+        let own = html.matches("<script src=\"/assets/live-").count() + html.matches("<script src=\"/assets/review-").count();
         assert_eq!(html.matches("<script").count(), own, "{page} has a foreign script");
         assert!(!html.contains("<img"), "{page}");
         // In a form's value it must stay as it is, or sending the form again would change it; there it cannot turn other text.
@@ -439,4 +466,26 @@ fn a_free_metric_has_its_free_score_as_verdict() {
     assert_eq!(explore::reference_score(&free), Some(0.25));
     let failed = metric_record("refusal", Some(Outcome::JudgeFailed), false);
     assert_eq!(explore::reference_score(&failed), None, "a cheap verdict is not the reference's");
+}
+
+#[test]
+fn a_review_shows_the_text_and_nothing_that_a_judge_said() {
+    let html = review::render(&review_view()).into_string();
+    for part in
+        ["40 of 100 labelled", "1 skipped", "2 in hand", "value=\"yes\"", "value=\"no\"", "value=\"skip\"", "name=\"token\""]
+    {
+        assert!(html.contains(part), "{part}");
+    }
+    let record = record(true);
+    for metric in &record.metrics {
+        let verdicts = metric.verdicts.iter().flat_map(|verdict| [verdict.reason.as_str(), verdict.version.as_str()]);
+        for said in verdicts.chain(metric.decision.scores.iter().map(|tier| tier.reason.as_str())) {
+            let marker = said.split('>').nth(2).and_then(|part| part.split('<').next()).unwrap();
+            assert!(!html.contains(&format!("{marker}&lt;")), "{marker} is shown");
+        }
+    }
+    // No way leads to where it stands either.
+    assert!(!html.contains("/interactions/") && !html.contains("0.88"), "{html}");
+    let empty = review::render(&ReviewPage { item: None, progress: Progress::default(), ..review_view() }).into_string();
+    assert!(empty.contains("Nothing was drawn yet") && empty.contains("action=\"/review/draw?project=shop\""));
 }

@@ -26,7 +26,7 @@ async fn each_judge_sees_a_recorded_part_of_what_the_one_before_saw() {
     let provider = FakeProvider::start(Behaviour::with(judges)).await.unwrap();
     let server = Server::start(&config(&provider, "[sampling]\nrate = 0.5")).await;
     let n = 600;
-    let text = |i: usize| format!("{} {i}", if i % 3 == 0 { "yes" } else { "no" });
+    let text = |i: usize| format!("{} {i}", if i.is_multiple_of(3) { "yes" } else { "no" });
     for first in (0..n).step_by(200) {
         server.accept((first..first + 200).map(|i| item(&format!("i-{i}"), &text(i))).collect()).await;
     }

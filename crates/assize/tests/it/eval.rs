@@ -1,5 +1,6 @@
 //! `assize eval`: rates, calls, cost, bad input, thresholds, `--out` and signals.
 
+mod cache;
 mod failures;
 mod input;
 mod out;

@@ -33,12 +33,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attemp
 }
 
 /// A configuration with one metric, `refusal`: free words, then a model of `provider`. `provider_keys` are added to the provider's
-/// table, `rest` at the end.
+/// table, `rest` at the end. Nothing is used again, so that calls can be counted on equal texts.
 pub fn config(provider: &FakeProvider, provider_keys: &str, rest: &str) -> String {
     format!(
         r#"
 [server]
 grpc_listen = ""
+
+[store]
+cache = ""
 
 [[provider]]
 name = "fake"

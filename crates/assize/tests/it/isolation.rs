@@ -29,7 +29,8 @@ async fn two_projects_see_nothing_of_each_other() {
 
     // The same id in both is two interactions.
     for (holder, text) in [(&red, "red text"), (&blue, "blue text")] {
-        let receipt = server.send_as(holder, &json!([item("shared", text), item(&format!("only {text}"), text)])).await;
+        let receipt =
+            server.send_as(holder, &json!([item("shared", text), item(&format!("only {text}"), &format!("{text}, only"))])).await;
         assert_eq!(receipt.expect(202)["accepted"], 2);
     }
     // Naming the other's project is refused, whatever else is in the batch; so is a project that does not exist, in the same words.
@@ -110,7 +111,7 @@ async fn a_key_allows_its_scopes_until_it_is_revoked() {
     let (_, admin) = key(&server, "red", &["admin"]).await;
     let (both_id, both) = key(&server, "red", &["ingest", "read"]).await;
 
-    let send = async |server: &Server, key: &str, id: &str| server.send_as(key, &item(id, "a")).await;
+    let send = async |server: &Server, key: &str, id: &str| server.send_as(key, &item(id, &format!("answer {id}"))).await;
     assert_eq!(send(&server, &ingest, "1").await.expect(202)["accepted"], 1);
     assert_eq!(send(&server, &both, "2").await.expect(202)["accepted"], 1);
     assert_eq!(send(&server, &admin, "3").await.expect(202)["accepted"], 1);

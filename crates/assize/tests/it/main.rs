@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod batch;
 mod bridge;
 mod cascade;
 mod chaos_provider;
@@ -15,6 +16,7 @@ mod grpc;
 mod harness;
 mod interactions;
 mod isolation;
+mod judge_cli;
 mod judge_train;
 mod judging;
 mod metrics_api;
@@ -22,7 +24,9 @@ mod otlp;
 mod resilience;
 mod restart;
 mod reuse;
+mod review;
 mod sampling;
 mod server;
 mod tidy;
+mod together;
 mod xstest;

@@ -243,10 +243,8 @@ async fn a_dry_run_says_what_it_costs_and_leaves_rates_alone() {
 
     // One at a time.
     provider.set(Behaviour::score(1.0).latency(std::time::Duration::from_millis(500)));
-    let both = futures::future::join(
-        Answer::of(server.post(path).json(&candidate)),
-        Answer::of(server.post(path).json(&candidate)),
-    );
+    let both =
+        futures::future::join(Answer::of(server.post(path).json(&candidate)), Answer::of(server.post(path).json(&candidate)));
     let (one, other) = both.await;
     let statuses = [one.status.as_u16(), other.status.as_u16()];
     assert!(statuses == [200, 409] || statuses == [409, 200], "{statuses:?}");
@@ -278,7 +276,10 @@ async fn another_model_under_the_same_name_is_noticed() {
     server.settled("default", 1).await;
     let before = judge(&server).await;
     assert_eq!((&before["part"], &before["answered_model"]), (&json!("reference"), &json!("gpt-4o-2024-05-13")));
-    assert_eq!((&before["drift"], &before["price"]["input"], &before["price"]["output"]), (&json!(null), &json!(5.0), &json!(15.0)));
+    assert_eq!(
+        (&before["drift"], &before["price"]["input"], &before["price"]["output"]),
+        (&json!(null), &json!(5.0), &json!(15.0))
+    );
     server.kill();
     server.start_again().await;
     provider.set(Behaviour::always(answered_by("gpt-4o-2030-01-01")));

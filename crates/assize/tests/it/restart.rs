@@ -108,7 +108,8 @@ async fn what_was_in_hand_at_a_crash_is_judged_after_it() {
     let provider = FakeProvider::start(Behaviour::always(Reply::Hang)).await.unwrap();
     let mut server = Server::start(&config(&provider, "concurrency = 8", "[sampling]\nrate = 1.0")).await;
     server.accept((0..40).map(|i| item(&format!("i-{i}"), &format!("answer <{i}>"))).collect()).await;
-    eventually("calls in flight", async || (provider.in_flight() == 8).then_some(())).await;
+    // A quarter of what is allowed: nobody has answered yet.
+    eventually("calls in flight", async || (provider.in_flight() == 2).then_some(())).await;
     server.kill();
     eventually("the calls ended with the process", async || (provider.in_flight() == 0).then_some(())).await;
     provider.set(Behaviour::score(1.0));
@@ -119,7 +120,7 @@ async fn what_was_in_hand_at_a_crash_is_judged_after_it() {
     assert!(begun.elapsed() < Duration::from_secs(30), "what was in hand waited for its lease to end");
     assert_eq!(
         (provider.calls(), provider.calls_of_one_item_max()),
-        (48, 2),
+        (42, 2),
         "once more for what was in flight, and for no other"
     );
     assert_eq!(server.all("verdicts", "").await.len(), 40);

@@ -3,7 +3,12 @@
 use assize_testkit::provider::{Behaviour, FakeProvider, Reply, Request};
 use serde_json::{Value, json};
 
-use crate::harness::{Server, bill, config, count, item, nanos};
+use crate::harness::{Server, bill, count, item, nanos};
+
+/// With the cache of verdicts, which other tests do without.
+fn config(provider: &FakeProvider, provider_keys: &str, rest: &str) -> String {
+    crate::harness::config(provider, provider_keys, rest).replace("cache = \"\"", "")
+}
 
 #[tokio::test]
 async fn the_same_question_is_paid_once() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, KEY, Server, config, eventually, segment};
 
 /// Every route that a sender or reader may use.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/interactions"),
     ("get", "/v1/interactions"),
     ("get", "/v1/interactions/{id}"),
@@ -15,6 +15,15 @@ const ROUTES: [(&str, &str); 20] = [
     ("get", "/v1/verdicts"),
     ("get", "/v1/outcomes"),
     ("get", "/v1/spend"),
+    ("get", "/v1/reviews"),
+    ("post", "/v1/reviews"),
+    ("get", "/v1/reviews/next"),
+    ("get", "/v1/labels"),
+    ("post", "/v1/labels"),
+    ("get", "/v1/scores"),
+    ("post", "/v1/scores"),
+    ("get", "/v1/projects/{project}/cache"),
+    ("delete", "/v1/projects/{project}/cache"),
     ("get", "/v1/projects"),
     ("put", "/v1/projects/{project}"),
     ("get", "/v1/projects/{project}/keys"),
@@ -39,7 +48,7 @@ async fn the_description_lists_every_route_and_answers_have_its_shape() {
         assert_eq!((answer.status.as_u16(), answer.text().trim()), (200, text));
     }
     let document = Answer::of(server.plain(Method::GET, "/openapi.json")).await.expect(200);
-    for (method, path) in ROUTES {
+    for (method, path) in ROUTES.iter().copied() {
         assert!(document["paths"][path][method].is_object(), "{method} {path} is not described");
         // What is described is there: whatever it says without a key, it is not "there is nothing".
         let concrete = path.replace("{project}", "default").replace("{id}", "x");
@@ -147,7 +156,10 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
     server.accept(items.collect()).await;
     server.settled("default", ids.len() as u64).await;
 
-    let pages: Vec<String> = ["/".to_owned(), "/explore".to_owned(), "/explore?outcome=judged&metric=refusal".to_owned()]
+    Answer::of(server.post("/v1/reviews").json(&json!({"metric": "refusal", "n": 5}))).await.expect(201);
+    let fixed = ["/", "/explore", "/explore?outcome=judged&metric=refusal", "/review"];
+    let pages: Vec<String> = fixed
+        .map(ToOwned::to_owned)
         .into_iter()
         .chain(ids.iter().map(|id| format!("/interactions/{}", segment(id)).replace("/..", "?id=..")))
         .collect();
@@ -197,6 +209,7 @@ async fn the_dashboard_needs_the_key_and_shows_hostile_text_as_text() {
     }
     let shown = browse(&format!("/interactions/{}", segment(HOSTILE))).await.text();
     assert!(shown.contains("&lt;script&gt;alert"), "the text is shown");
+    assert!(browse("/review").await.text().contains("&lt;script&gt;alert"), "and to whoever is to label it");
     // A page that is open is told of what happens.
     let mut live = server.plain(Method::GET, "/events").header("cookie", &session).send().await.unwrap();
     assert_eq!(live.status().as_u16(), 200);

@@ -245,12 +245,12 @@ impl BatchStore for SqliteBatches {
         .await
     }
 
-    async fn put_off(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
+    async fn put_off(&self, id: &str, until: Option<Timestamp>) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.write(0, move |connection| {
             let mut update =
                 connection.prepare_cached("UPDATE member SET marker = NULL, until = ?2, retries = retries + 1 WHERE id = ?1")?;
-            update.execute(params![id, until.0]).map(|_| ())
+            update.execute(params![id, until.map(|until| until.0)]).map(|_| ())
         })
         .await
     }

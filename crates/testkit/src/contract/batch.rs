@@ -70,10 +70,12 @@ pub async fn run(opener: &dyn Opener<dyn BatchStore>) {
     let at = |minutes: i64| Timestamp(MORNING.0 + minutes * 60_000);
     assert_eq!(ids(&store.due(at(61), at(0), 10).await.unwrap()), ["o"]);
     assert_eq!(ids(&store.due(at(62), at(0), 10).await.unwrap()), ["o", "b"]);
-    store.put_off("b", at(70)).await.unwrap();
+    store.put_off("b", None).await.unwrap();
+    assert_eq!(ids(&store.next(&lane("m"), 10).await.unwrap()), ["b"], "into the next batch");
+    store.put_off("b", Some(at(70))).await.unwrap();
     assert_eq!(ids(&store.due(at(62), at(70), 10).await.unwrap()), ["o"]);
     let due = store.due(at(62), at(71), 10).await.unwrap();
-    assert_eq!((ids(&due), due[1].retries), (vec!["o", "b"], 1));
+    assert_eq!((ids(&due), due[1].retries), (vec!["o", "b"], 2));
     assert!(store.next(&lane("m"), 10).await.unwrap().is_empty(), "what is put off goes into no batch");
     store.dissolve("b2", Some(at(5))).await.unwrap();
     assert_eq!(ids(&store.due(at(0), at(6), 10).await.unwrap()), ["c"], "a batch that was refused is asked for outside");

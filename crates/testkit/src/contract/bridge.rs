@@ -15,11 +15,7 @@ pub(super) async fn run(opener: &dyn Opener<dyn Results>) {
     store.fold(&entries(1, &rows)).await.expect("folded");
     store.record(&[judged(&rows[0], "m", 1.0)]).await.expect("recorded");
     let sums = store.sums(&all_sums(None)).await.expect("sums");
-    let change = VersionChange {
-        metric: metric("m"),
-        old: JudgeVersion::of(&[b"old"]),
-        new: JudgeVersion::of(&[b"new"]),
-    };
+    let change = VersionChange { metric: metric("m"), old: JudgeVersion::of(&[b"old"]), new: JudgeVersion::of(&[b"new"]) };
     let item = BridgeItem {
         key: rows[0].key,
         scores: Some((0.25, 1.0)),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use assize_core::results::{Filter, Results};
-use assize_core::{Accepted, DecisionState, Dimension, Outcome, StoreErrorKind};
+use assize_core::results::{Filter, JudgedQuery, Results};
+use assize_core::{Accepted, DecisionState, Dimension, Outcome, Scored, StoreErrorKind};
 
 use super::Opener;
 use super::results::{after, entries, open};
@@ -14,6 +14,7 @@ pub(super) async fn run(opener: &dyn Opener<dyn Results>) {
     interactions_are_listed_newest_first(opener).await;
     verdicts_are_listed_newest_first(opener).await;
     filters_find_what_they_say(opener).await;
+    what_was_judged_is_listed_with_its_probability(opener).await;
 }
 
 /// A filter that everything of project `p` passes.
@@ -134,4 +135,35 @@ async fn filters_find_what_they_say(opener: &dyn Opener<dyn Results>) {
         let found: Vec<_> = page.items.iter().map(|record| record.id.as_str()).collect();
         assert_eq!(found, expected, "{filter:?}");
     }
+}
+
+async fn what_was_judged_is_listed_with_its_probability(opener: &dyn Opener<dyn Results>) {
+    let results = open(opener, "judged").await;
+    // Drawn at 0.1, in the second case narrowed to 0.02 by a later draw; `tone` is decided by free judges.
+    let mut rows =
+        [drawn("p", "b", after(2)), drawn("p", "a", after(1)), drawn("p", "failed", after(3)), row("p", "out", after(4))];
+    for row in &mut rows {
+        row.decisions.push(decision("tone", Some(0.9), 1.0, DecisionState::Closed(Outcome::Judged, None)));
+    }
+    results.fold(&entries(1, &rows)).await.expect("folded");
+    results.fold(&entries(5, &[drawn("q", "a", after(1))])).await.expect("folded");
+    let late = Scored { probability: 0.02, ..judged(&rows[0], "refusal", 1.0) };
+    results.record(&[late, judged(&rows[1], "refusal", 0.2), judge_failed(&rows[2], "refusal")]).await.expect("recorded");
+    let query =
+        |name: &str, limit| JudgedQuery { project: project("p"), metric: metric(name), from: after(0), to: after(9), limit };
+    let listed = async |query: JudgedQuery| -> Vec<(String, f64, f64, bool)> {
+        let found = results.judged(&query).await.expect("listed");
+        found.into_iter().map(|one| (one.id.to_string(), one.score, one.probability, one.is_free)).collect()
+    };
+    let called = [("a".to_owned(), 0.2, 0.1, false), ("b".to_owned(), 1.0, 0.02, false)];
+    assert_eq!(listed(query("refusal", 9)).await, called);
+    assert_eq!(listed(query("refusal", 1)).await, called[..1]);
+    assert_eq!(listed(JudgedQuery { from: after(2), ..query("refusal", 9) }).await, called[1..]);
+    assert_eq!(listed(JudgedQuery { to: after(2), ..query("refusal", 9) }).await, called[..1]);
+    // Of what free judges decide, the text is kept of what others drew: `out` has none.
+    let free = ["a", "b", "failed"].map(|id| (id.to_owned(), 0.9, 0.1, true));
+    assert_eq!(listed(query("tone", 9)).await, free);
+    let one = results.judged(&query("refusal", 1)).await.expect("listed").remove(0);
+    assert_eq!((one.key, one.time, one.at), (rows[1].key, after(1), judged(&rows[1], "refusal", 0.2).at));
+    assert_eq!((one.version, one.policy), (rows[1].decisions[0].reference.clone(), rows[1].policy.clone()));
 }

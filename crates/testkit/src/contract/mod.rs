@@ -4,11 +4,13 @@ pub mod batch;
 mod bridge;
 pub mod cache;
 pub mod control;
+pub mod labels;
 mod listing;
 pub mod parking;
 pub mod queue;
 pub mod results;
 pub mod sums;
+pub mod tiers;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use assize_core::{Accepted, DecisionState, Dimension, NanoUsd, Outcome, Reason, 
 use super::Opener;
 use super::listing::{self, everything};
 use super::sums::{all_sums, by_key, expected_sums, mixed, same_sums};
+use super::tiers;
 use crate::samples::{
     MORNING, call, decision, drawn, entry, failed_call, id, interaction, judge, judge_failed, judged, metric, project, row,
     row_of, verdict, version,
@@ -31,6 +32,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     a_dimension_that_comes_late_still_adds_up(opener).await;
     listing::run(opener).await;
     spend_is_split(opener).await;
+    tiers::run(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
     super::bridge::run(opener).await;
@@ -339,8 +341,9 @@ async fn spend_is_split(opener: &dyn Opener<dyn Results>) {
     scored[2].calls[0].model = "gpt-4o-mini".to_owned();
     results.record(&scored).await.expect("recorded");
     let split = async |by, (from, to)| results.spend(&project("p"), from, to, by).await.expect("spend");
-    let one = Spend { calls: 1, cost: NanoUsd(5_750_000), input_tokens: 1000, output_tokens: 50, ..Spend::default() };
-    let two = Spend { calls: 2, failed: 1, cost_unknown: 1, ..one.clone() };
+    let one =
+        Spend { calls: 1, questions: 1, cost: NanoUsd(5_750_000), input_tokens: 1000, output_tokens: 50, ..Spend::default() };
+    let two = Spend { calls: 2, questions: 2, failed: 1, cost_unknown: 1, ..one.clone() };
     let pair = |a: &str, b: &str| BTreeMap::from([(a.to_owned(), two.clone()), (b.to_owned(), one.clone())]);
     assert_eq!(split(SpendBy::Metric, EVER).await, pair("refusal", "tone"));
     assert_eq!(split(SpendBy::Judge, EVER).await, pair("gpt-4o", "mini"));

@@ -1,6 +1,7 @@
 //! The dashboard: fills the views of `ui` and answers with pages.
 
 mod overview;
+mod review;
 mod session;
 
 use std::convert::Infallible;
@@ -44,6 +45,8 @@ pub fn router() -> Router<Arc<Server>> {
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/explore", get(list))
+        .route(crate::ui::review::PATH, get(review::show).post(review::take))
+        .route(crate::ui::review::DRAW_PATH, post(review::draw_more))
         .route("/interactions", get(show_named))
         .route("/interactions/{id}", get(show))
         .route(layout::EVENTS_PATH, get(events))

@@ -147,7 +147,10 @@ fn note(server: &Server, panel: &Panel, metric: &Metric, versions: usize) -> Opt
     for judge in in_use(panel).iter().filter(|judge| judge.metric == metric.name) {
         if let Some(Drift { from, to, since }) = server.pipeline.models.drift(&judge.version) {
             let since = utc(since, "%-d %b %Y, %H:%M");
-            parts.push(format!("The judge {} was answered for by {from}, and since {since} by {to}: the same name, another model.", judge.judge));
+            parts.push(format!(
+                "The judge {} was answered for by {from}, and since {since} by {to}: the same name, another model.",
+                judge.judge
+            ));
         }
         parts.extend(judge.warning(server.clock().now()).map(|warning| format!("Note that {warning}.")));
     }

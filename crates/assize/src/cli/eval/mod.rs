@@ -3,9 +3,9 @@
 mod input;
 mod line;
 mod output;
-mod progress;
+pub(in crate::cli) mod progress;
 mod recording;
-mod summary;
+pub(in crate::cli) mod summary;
 mod tally;
 mod threshold;
 
@@ -158,7 +158,7 @@ impl Eval {
             log_failures: false,
             requeue_first: Duration::from_secs(1),
         };
-        let pipeline = Arc::new(Pipeline::new(
+        let pipeline = Pipeline::new(
             Arc::new(SystemClock),
             IdSource::new(0),
             RootSecret::known(0).draw_key(),
@@ -168,8 +168,8 @@ impl Eval {
             Arc::clone(&recording) as Arc<dyn assize_core::results::Recorder>,
             Arc::new(Counters::new()),
             limits,
-            self.reuse(settings).await?,
-        ));
+        );
+        let pipeline = Arc::new(Pipeline { reuse: self.reuse(settings).await?, ..pipeline });
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({

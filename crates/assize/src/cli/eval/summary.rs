@@ -138,16 +138,17 @@ impl Rate {
 }
 
 /// Cents where there are any, more digits where it is less.
-fn dollars(usd: f64) -> String {
+pub fn dollars(usd: f64) -> String {
     if usd >= 1.0 { format!("${usd:.2}") } else { NanoUsd((usd * 1e9).round() as u64).to_string() }
 }
 
 /// `0.95` as `95 %`, without the noise of binary fractions.
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{} %", (share * 1e8).round() / 1e6)
 }
 
-fn counted(count: u64, one: &str) -> String {
+/// `1,234 calls`
+pub fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 

@@ -172,7 +172,10 @@ impl LineChart<'_> {
 
     fn break_name(&self, one: &Break) -> String {
         let at = utc(one.at, "%-d %b, %H:%M");
-        format!("From {at} on the judge is version {} in place of {}: rates before are not shown with those since.", one.to, one.from)
+        format!(
+            "From {at} on the judge is version {} in place of {}: rates before are not shown with those since.",
+            one.to, one.from
+        )
     }
 
     fn bucket_name(&self, at: Timestamp) -> String {
@@ -290,8 +293,15 @@ mod tests {
     }
 
     fn render(points: &[Point], hours: i64) -> String {
-        let chart =
-            LineChart { name: "refusal", points, from: Timestamp(0), to: Timestamp(hours * HOUR), bucket_ms: HOUR, level: 0.95, breaks: &[] };
+        let chart = LineChart {
+            name: "refusal",
+            points,
+            from: Timestamp(0),
+            to: Timestamp(hours * HOUR),
+            bucket_ms: HOUR,
+            level: 0.95,
+            breaks: &[],
+        };
         let out = chart.render().into_string();
         assert!(!out.contains("NaN") && !out.contains("inf") && !out.contains("style="), "{out}");
         out
@@ -353,8 +363,15 @@ mod tests {
     fn a_few_wide_intervals_do_not_flatten_the_rest() {
         let mut points: Vec<Point> = (0..20).map(|hour| point(hour, Some(0.03))).collect();
         points[7].rate = Some(Rate { value: 0.03, low: 0.0, high: 0.9 });
-        let placed =
-            LineChart { name: "", points: &points, from: Timestamp(0), to: Timestamp(20 * HOUR), bucket_ms: HOUR, level: 0.95, breaks: &[] };
+        let placed = LineChart {
+            name: "",
+            points: &points,
+            from: Timestamp(0),
+            to: Timestamp(20 * HOUR),
+            bucket_ms: HOUR,
+            level: 0.95,
+            breaks: &[],
+        };
         assert!(scale_of(&placed.placed()).high < 0.1);
     }
 }

@@ -66,8 +66,7 @@ pub(super) fn items(connection: &Connection, project: &ProjectName, change: &Ver
         "SELECT key, old_score, new_score, probability, rate, calls, cost, cost_unknown FROM bridge
          WHERE project = ?1 AND metric = ?2 AND old = ?3 AND new = ?4",
     )?;
-    let mut rows =
-        statement.query((project.as_str(), change.metric.as_str(), change.old.as_str(), change.new.as_str()))?;
+    let mut rows = statement.query((project.as_str(), change.metric.as_str(), change.old.as_str(), change.new.as_str()))?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         let (old, new): (Option<f64>, Option<f64>) = (row.get(1)?, row.get(2)?);

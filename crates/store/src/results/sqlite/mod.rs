@@ -4,6 +4,7 @@ mod bridge;
 mod counts;
 mod dimensions;
 mod fold;
+mod judged;
 mod listing;
 mod record;
 mod rollup;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    BridgeItem, BridgeVerdict, CellBucket, Filter, InteractionRecord, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend, SpendBy, SumsBucket,
-    SumsQuery, VerdictRecord, VersionChange,
+    BridgeItem, BridgeVerdict, CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder,
+    Results, ReuseAudit, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord, VersionChange,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -149,6 +150,11 @@ impl Results for SqliteResults {
     async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError> {
         let filter = filter.clone();
         self.read(move |connection| listing::verdicts(connection, &filter)).await
+    }
+
+    async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| judged::judged(connection, &query)).await
     }
 
     async fn outcomes(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<Outcomes, StoreError> {

@@ -1,0 +1,124 @@
+//! Following a batch, and taking its members on when it has ended.
+
+use std::collections::HashMap;
+
+use assize_core::batch::{Member, OpenBatch};
+use assize_core::judge::CallFailure;
+use assize_core::{CallId, Part, StoreError};
+use assize_judge::providers::Completion;
+use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchState};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use super::submit::say;
+use super::{BatchLane, MARGIN, Pipeline, Way, go_on, seat_of};
+use crate::pipeline::call::{Called, record};
+
+/// Members that go on at once.
+const AT_ONCE: usize = 32;
+
+/// Asks how far the batch is, and takes on what was answered if it has ended.
+pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch, id: &str) -> Result<(), StoreError> {
+    let members = lane.store.members(&batch.marker).await?;
+    let now = pipeline.clock.now();
+    let Some(first) = members.first() else { return lane.store.dissolve(&batch.marker, None).await };
+    let Some(client) = seat_of(pipeline, first).await?.and_then(|(seat, _)| seat.batch) else {
+        return lane.store.dissolve(&batch.marker, Some(now)).await;
+    };
+    let reference = BatchRef { id: id.to_owned(), marker: batch.marker.clone() };
+    let status = match client.batches.poll(&reference).await {
+        Ok(status) => status,
+        Err(failure) => {
+            say(&failure, "a batch could not be asked after");
+            return Ok(());
+        }
+    };
+    match status.state {
+        BatchState::Waiting if batch.deadline < now.plus(MARGIN) => {
+            // What is answered by then is read when it has ended; the rest is asked outside a batch.
+            if let Err(failure) = client.batches.cancel(&reference).await {
+                say(&failure, "a batch whose time is up could not be cancelled");
+            }
+            return Ok(());
+        }
+        BatchState::Waiting | BatchState::Cancelling => return Ok(()),
+        BatchState::Ended(BatchEnd::Failed) => {
+            tracing::warn!(batch = id, why = status.why, "a batch was refused: its questions are asked one by one");
+            return lane.store.dissolve(&batch.marker, Some(now)).await;
+        }
+        BatchState::Ended(_) => {}
+    }
+    let mut waiting: HashMap<String, Member> = members.into_iter().map(|member| (member.id.clone(), member)).collect();
+    let expected = waiting.keys().cloned().collect();
+    let mut results = match client.batches.results(&reference, expected).await {
+        Ok(results) => results,
+        Err(failure) => {
+            say(&failure, "the answers of a batch could not be read");
+            return Ok(());
+        }
+    };
+    let mut going = FuturesUnordered::new();
+    loop {
+        let result = match results.next().await {
+            Ok(Some(result)) => result,
+            Ok(None) => break,
+            Err(failure) => {
+                say(&failure, "the answers of a batch could not be read to the end");
+                while let Some(gone) = going.next().await {
+                    gone?;
+                }
+                return Ok(());
+            }
+        };
+        if let Some(member) = waiting.remove(&result.custom_id) {
+            going.push(answer(pipeline, lane, member, result.outcome));
+        }
+        if going.len() >= AT_ONCE
+            && let Some(gone) = going.next().await
+        {
+            gone?;
+        }
+    }
+    while let Some(gone) = going.next().await {
+        gone?;
+    }
+    let report = results.finish();
+    tracing::info!(
+        batch = id,
+        answered = report.answered,
+        missing = report.missing.len(),
+        duplicate = report.duplicate,
+        unknown = report.unknown,
+        malformed = report.malformed,
+        "a batch has ended"
+    );
+    let now = pipeline.clock.now();
+    let again = if batch.deadline > now.plus(MARGIN) { None } else { Some(now) };
+    lane.store.dissolve(&batch.marker, again).await
+}
+
+/// Takes a member on with what was answered about it.
+async fn answer(
+    pipeline: &Pipeline,
+    lane: &BatchLane,
+    member: Member,
+    outcome: Result<Completion, CallFailure>,
+) -> Result<(), StoreError> {
+    let answers = match seat_of(pipeline, &member).await? {
+        None => Vec::new(),
+        Some((seat, questions)) => {
+            let Some(batch) = &seat.batch else { return Ok(()) };
+            let of = u16::try_from(member.metrics.len()).unwrap_or(u16::MAX);
+            // The same at every reading, so that the call counts once.
+            let id = CallId(format!("b-{}-{}", member.id, member.retries));
+            let read = batch.judge.read(&questions, outcome, batch.price);
+            let called = read.into_iter().enumerate().map(|(at, result)| {
+                let part = Part { at: u16::try_from(at).unwrap_or(u16::MAX), of };
+                let call = record(id.clone(), part, &seat, &result, pipeline.clock.now());
+                pipeline.counters.call(&call);
+                Called { result, calls: vec![call] }
+            });
+            member.metrics.iter().cloned().zip(called).collect()
+        }
+    };
+    go_on(pipeline, lane, member, Way::Answered(answers)).await
+}

@@ -1,0 +1,183 @@
+//! The batch lane: questions whose answers may take hours leave the queue, go to the provider's batch API together, and come back with
+//! their answers.
+//!
+//! A member holds everything that is needed to go on, so that the queue can forget the item. What is on record outlives a crash at any
+//! moment: a batch is intended before it is submitted, looked for before it is submitted again, and read again until all its members
+//! have gone on.
+
+mod collect;
+mod submit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assize_core::batch::{BatchStore, Lane, Member};
+use assize_core::queue::Entry;
+use assize_core::{MetricName, Price, StoreError, Timestamp};
+use assize_judge::ChatJudge;
+use assize_judge::providers::Batches;
+use futures::stream::{self, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::case::Case;
+use super::course::Course;
+use super::score::{Ended, hear};
+use super::seat::CalledSeat;
+
+/// How a called judge is asked by batches.
+#[derive(Clone)]
+pub struct BatchSeat {
+    pub judge: Arc<ChatJudge>,
+    pub batches: Arc<dyn Batches>,
+    /// What a call in a batch costs.
+    pub price: Option<Price>,
+}
+
+/// What waits for batches, and how long.
+pub struct BatchLane {
+    pub store: Arc<dyn BatchStore>,
+    /// A batch is submitted when its oldest member has waited this long.
+    pub linger: Duration,
+    /// Providers are asked this often how far they are.
+    pub poll_every: Duration,
+}
+
+/// How an interaction comes before its judges.
+pub enum Way {
+    /// From the queue: what may wait for a batch is parked.
+    Queue,
+    /// With the answers of a batch: what is asked next may be parked in its turn.
+    Answered(Vec<(MetricName, super::call::Called)>),
+    /// A member that waits for no batch any more; what is parked under another id stays there.
+    Live(String),
+}
+
+/// This long before its deadline, a question is asked outside a batch.
+const MARGIN: Duration = Duration::from_secs(15 * 60);
+/// Members that are taken up outside a batch at once.
+const LIVE_AT_ONCE: usize = 16;
+const LIVE_MAX: usize = 256;
+
+impl BatchLane {
+    /// Parks those of the group at `open` whose answers may take hours; those that are to be asked now remain.
+    pub async fn set_aside(
+        &self,
+        pipeline: &Pipeline,
+        case: &Case<'_>,
+        group: &mut [&mut Course<'_>],
+        open: Vec<usize>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let may_wait = |at: &usize| {
+            let course = group.get(*at);
+            course
+                .is_some_and(|course| course.metric.max_delay_hours > 0 && course.seat().is_some_and(|seat| seat.batch.is_some()))
+        };
+        let (delayed, mut now): (Vec<usize>, Vec<usize>) = open.into_iter().partition(may_wait);
+        let members: Vec<&Course<'_>> = delayed.iter().filter_map(|&at| group.get(at).map(|course| &**course)).collect();
+        let Some(member) = members.first().and_then(|first| member(case, first.seat()?, &members, pipeline.clock.now())) else {
+            now.extend(delayed);
+            return Ok(now);
+        };
+        let is_own = matches!(&case.way, Way::Live(id) if *id == member.id);
+        let is_parked = !is_own && self.store.is_parked(&member.id).await?;
+        let has_time = member.deadline > pipeline.clock.now().plus(MARGIN);
+        if !is_parked && (matches!(case.way, Way::Live(_)) || case.retries > 0 || !has_time) {
+            now.extend(delayed);
+            now.sort_unstable();
+            return Ok(now);
+        }
+        if !is_parked {
+            self.store.park(std::slice::from_ref(&member)).await?;
+        }
+        for at in delayed {
+            if let Some(course) = group.get_mut(at) {
+                course.park();
+            }
+        }
+        Ok(now)
+    }
+}
+
+/// The question of `courses`, which share `seat`'s judge, as a member of a batch.
+fn member(case: &Case<'_>, seat: &CalledSeat, courses: &[&Course<'_>], now: Timestamp) -> Option<Member> {
+    let mut metrics: Vec<MetricName> = courses.iter().map(|course| course.decision.metric.clone()).collect();
+    metrics.sort();
+    let hours = courses.iter().map(|course| course.metric.max_delay_hours).min()?;
+    let mut hasher = blake3::Hasher::new_derive_key("assize batch: id of a member/1");
+    hasher.update(&case.row.key.0).update(seat.name.as_str().as_bytes());
+    for metric in &metrics {
+        hasher.update(b"\n").update(metric.as_str().as_bytes());
+    }
+    Some(Member {
+        id: hasher.finalize().to_hex()[..32].to_owned(),
+        lane: Lane { provider: seat.judge.provider().clone(), model: seat.judge.model().to_owned() },
+        entry: Entry { row: (**case.row).clone(), payload: serde_json::to_vec(case.subject).ok() },
+        judge: seat.name.clone(),
+        metrics,
+        parked_at: now,
+        deadline: case.row.accepted_at.plus(Duration::from_secs(u64::from(hours) * 3_600)),
+        retries: 0,
+    })
+}
+
+/// The seat that the member's questions were put to, and their places among its judge's; `None` if its policy cannot be opened.
+async fn seat_of(pipeline: &Pipeline, member: &Member) -> Result<Option<(CalledSeat, Vec<usize>)>, StoreError> {
+    let Some(panel) = pipeline.panels.of(&member.entry.row.policy).await? else { return Ok(None) };
+    let mut questions = Vec::new();
+    let mut found = None;
+    for metric in &member.metrics {
+        let at = panel.policy.metrics.iter().position(|known| known.name == *metric);
+        let seat = at.and_then(|at| panel.seats.get(at)?.called.iter().find(|seat| seat.name == member.judge));
+        let Some(seat) = seat else { return Ok(None) };
+        questions.push(seat.question);
+        found = Some(seat.clone());
+    }
+    Ok(found.map(|seat| (seat, questions)))
+}
+
+/// Takes a member on its way and forgets it, or has it wait again where a judge could not be had.
+async fn go_on(pipeline: &Pipeline, lane: &BatchLane, member: Member, way: Way) -> Result<(), StoreError> {
+    let Member { id, entry, deadline, retries, .. } = member;
+    let answered = matches!(way, Way::Answered(_));
+    let Ended { wait, .. } = hear(pipeline, entry, retries, way).await?;
+    let now = pipeline.clock.now();
+    match wait {
+        None => lane.store.finish(&[id]).await,
+        // What failed in a batch may go into the next one, as long as there is time.
+        Some(_) if answered && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None).await,
+        Some(wait) => lane.store.put_off(&id, Some(now.plus(wait))).await,
+    }
+}
+
+/// Submits, follows and collects batches until `stop`.
+pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
+    let Some(lane) = &pipeline.batch else { return };
+    loop {
+        if let Err(error) = stop.run_until_cancelled(tick(pipeline, lane)).await.unwrap_or(Ok(())) {
+            pipeline.counters.fault("batch");
+            tracing::error!(%error, "what waits for batches could not be worked on; trying again");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(lane.poll_every)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
+    for batch in lane.store.batches().await? {
+        match &batch.provider_id {
+            None => submit::look_for(pipeline, lane, &batch).await?,
+            Some(id) => collect::collect(pipeline, lane, &batch, id).await?,
+        }
+    }
+    let now = pipeline.clock.now();
+    let due = lane.store.due(now.plus(MARGIN), now, LIVE_MAX).await?;
+    let live = due.into_iter().map(|member| {
+        let way = Way::Live(member.id.clone());
+        go_on(pipeline, lane, member, way)
+    });
+    let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
+    ended.into_iter().collect::<Result<(), _>>()?;
+    submit::submit_waiting(pipeline, lane).await
+}

@@ -1,0 +1,136 @@
+//! Making batches of what waits, and finding those whose submission was cut short.
+
+use std::time::Duration;
+
+use assize_core::StoreError;
+use assize_core::batch::{Member, OpenBatch, Waiting};
+use assize_core::judge::{CallFailure, CallFailureKind};
+use assize_judge::providers::Batches;
+use assize_judge::providers::batch::{BatchRequest, may_have_been_taken};
+
+use super::{BatchLane, Pipeline, Way, go_on, seat_of};
+
+/// All bodies of a batch are in memory when it is sent; so are its members.
+const MEMBERS_MAX: usize = 10_000;
+/// A provider's clock may differ from ours by this much.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
+
+/// Submits a batch for each lane in which enough waits, or for long enough.
+pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
+    for Waiting { lane: of, members, oldest } in lane.store.waiting().await? {
+        let is_due = pipeline.clock.now().since(oldest) >= lane.linger || members >= MEMBERS_MAX as u64;
+        if !is_due {
+            continue;
+        }
+        let waiting = lane.store.next(&of, MEMBERS_MAX).await?;
+        let Some((batches, requests)) = requests(pipeline, lane, waiting).await? else { continue };
+        let marker = pipeline.ids.marker();
+        let ids: Vec<String> = requests.iter().map(|request| request.custom_id.clone()).collect();
+        lane.store.intend(&marker, &of, &ids, pipeline.clock.now()).await?;
+        send(pipeline, lane, &marker, batches.as_ref(), &requests).await?;
+    }
+    Ok(())
+}
+
+/// The client of the members' provider and their requests, as many as go into one batch. Those of which none can be made are taken on
+/// without.
+async fn requests(
+    pipeline: &Pipeline,
+    lane: &BatchLane,
+    members: Vec<Member>,
+) -> Result<Option<(std::sync::Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
+    let mut client = None;
+    let mut requests = Vec::new();
+    let mut bytes = 0_usize;
+    for member in members {
+        let seat = seat_of(pipeline, &member).await?.and_then(|(seat, questions)| Some((seat.batch?, questions)));
+        let Some((seat, questions)) = seat else {
+            let way = Way::Live(member.id.clone());
+            go_on(pipeline, lane, member, way).await?;
+            continue;
+        };
+        let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice(payload).ok());
+        let body = interaction.and_then(|interaction| {
+            let call = seat.judge.call(&interaction, &questions).ok()?;
+            seat.batches.body(&call.request()).ok()
+        });
+        let Some(body) = body else {
+            let way = Way::Live(member.id.clone());
+            go_on(pipeline, lane, member, way).await?;
+            continue;
+        };
+        let limits = seat.batches.limits();
+        bytes = bytes.saturating_add(body.len());
+        if requests.len() >= limits.requests_max || (bytes > limits.bytes_max && !requests.is_empty()) {
+            break;
+        }
+        requests.push(BatchRequest { custom_id: member.id, body });
+        client = Some(seat.batches);
+    }
+    Ok(client.filter(|_| !requests.is_empty()).map(|client| (client, requests)))
+}
+
+/// Submits what is intended already.
+async fn send(
+    pipeline: &Pipeline,
+    lane: &BatchLane,
+    marker: &str,
+    batches: &dyn Batches,
+    requests: &[BatchRequest],
+) -> Result<(), StoreError> {
+    match batches.submit(marker, requests).await {
+        Ok(submitted) => {
+            tracing::info!(marker, batch = submitted.id, requests = requests.len(), "a batch was submitted");
+            lane.store.submitted(marker, &submitted.id).await
+        }
+        Err(failure) => {
+            pipeline.counters.fault("batch_submit");
+            say(&failure, "a batch could not be submitted");
+            match failure.kind {
+                // It is looked for before it is submitted again.
+                _ if may_have_been_taken(&failure) => Ok(()),
+                // The next one would be refused as well.
+                CallFailureKind::Rejected => lane.store.dissolve(marker, Some(pipeline.clock.now())).await,
+                _ => lane.store.dissolve(marker, None).await,
+            }
+        }
+    }
+}
+
+/// Looks for a batch of which it is not known whether the provider has it, and submits it if not.
+pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch) -> Result<(), StoreError> {
+    let members = lane.store.members(&batch.marker).await?;
+    let Some(first) = members.first() else { return lane.store.dissolve(&batch.marker, None).await };
+    let Some(client) = seat_of(pipeline, first).await?.and_then(|(seat, _)| seat.batch) else {
+        return lane.store.dissolve(&batch.marker, Some(pipeline.clock.now())).await;
+    };
+    let found = match client.batches.list(&batch.marker, batch.intended_at.minus(CLOCKS_DIFFER)).await {
+        Ok(found) => found,
+        Err(failure) => {
+            say(&failure, "batches could not be looked for");
+            return Ok(());
+        }
+    };
+    if let Some(own) = found.iter().find(|found| found.marker.as_deref() == Some(batch.marker.as_str())) {
+        tracing::info!(marker = batch.marker, batch = own.id, "a batch that was submitted before is found again");
+        return lane.store.submitted(&batch.marker, &own.id).await;
+    }
+    let fits = |requests: Option<u64>| requests.is_none_or(|requests| requests == batch.members);
+    if found.iter().any(|found| found.marker.is_none() && fits(found.requests)) {
+        // It may be ours; that shows when it ends.
+        return Ok(());
+    }
+    let ids = members.len();
+    match requests(pipeline, lane, members).await? {
+        Some((client, requests)) if requests.len() == ids => {
+            send(pipeline, lane, &batch.marker, client.as_ref(), &requests).await
+        }
+        // Not all of it can be made any more: what can goes into another.
+        _ => lane.store.dissolve(&batch.marker, None).await,
+    }
+}
+
+/// The failure's kind; its own words may quote what was judged.
+pub(super) fn say(failure: &CallFailure, what: &str) {
+    tracing::warn!(failure = failure.kind.code(), "{what}");
+}
