@@ -24,6 +24,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
@@ -114,7 +115,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let ids = IdSource::new(random_prefix()?);
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
-    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
+    let nearest = if roles.score { embeddings::open(&settings, &spec).map_err(text)? } else { None };
+    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()).with_nearest(nearest));
     let batch = BatchLane {
         store: stores.batch,
         linger: Duration::from_secs(settings.batch.linger_seconds),

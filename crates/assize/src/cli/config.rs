@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::{Ending, runtime, say};
 use crate::config::{ConfigError, PolicySpec, Settings, load};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 
 #[derive(Debug, Args)]
@@ -51,6 +52,7 @@ fn check(file: &File) -> Result<Ending, String> {
     let settings = load::load(file.config.as_deref()).map_err(|error| error.to_string())?;
     let spec = policy(&settings, file)?;
     open_unused(&settings).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
+    embeddings::open(&settings, &spec).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     let panels = runtime()?
         .block_on(Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)))
         .map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;

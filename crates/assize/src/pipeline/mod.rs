@@ -12,6 +12,7 @@ pub mod course;
 pub mod decide;
 pub mod fold;
 pub mod gate;
+pub mod nearest;
 pub mod panel;
 pub mod report;
 pub mod reuse;

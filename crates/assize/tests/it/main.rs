@@ -18,6 +18,7 @@ mod isolation;
 mod judge_cli;
 mod judge_train;
 mod judging;
+mod nearest;
 mod otlp;
 mod resilience;
 mod restart;
