@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::export::counts::ExportCounts;
 use crate::pipeline::accept::Receipt;
 use crate::pipeline::gate::Snapshot;
 
@@ -36,6 +37,7 @@ pub struct Counters {
     calls_failed: Counter,
     faults: Family<Code, Counter>,
     gates: Gates,
+    pub exports: ExportCounts,
 }
 
 /// A provider, as the operator's configuration names it.
@@ -133,6 +135,7 @@ impl Counters {
         let outcomes = family("outcomes", "Outcomes decided in score, by kind");
         let faults = family("faults", "Failures of our own, by place");
         let gates = Gates::new(&mut registry);
+        let exports = ExportCounts::new(&mut registry);
         Self {
             registry,
             accepted,
@@ -149,6 +152,7 @@ impl Counters {
             calls_failed,
             faults,
             gates,
+            exports,
         }
     }
 

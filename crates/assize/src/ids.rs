@@ -36,7 +36,7 @@ impl IdSource {
 
     /// A name for a batch: at most 24 letters, digits and underscores, and no other begins with it.
     pub fn marker(&self) -> String {
-        format!("az{:016x}_{:x}", self.prefix, self.next() & 0xf_ffff)
+        format!("az{:016x}_{:05x}", self.prefix, self.next() & 0xf_ffff)
     }
 
     fn next(&self) -> u64 {

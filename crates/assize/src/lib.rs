@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod counters;
+pub mod export;
 pub mod ids;
 pub mod ingest;
 pub mod pipeline;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
+use assize_core::export::ExportCursors;
 use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
@@ -21,6 +22,7 @@ use crate::access::{Access, KeyState, NewKey};
 use crate::api::{Server, Surfaces, router};
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
+use crate::export::{self, Delivery};
 use crate::ids::IdSource;
 use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
@@ -91,6 +93,7 @@ const LEARN_EVERY: Duration = Duration::from_secs(300);
 pub async fn start(start: Start) -> Result<Running, String> {
     let Start { settings, data, roles, bootstrap_key } = start;
     let spec = PolicySpec::of(&settings).map_err(|error| error.to_string())?;
+    let targets = export::open(&settings, &|name| std::env::var_os(name)).map_err(|error| error.to_string())?;
     let listener = bind(&settings.server.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -103,7 +106,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     set_up(&access, &settings, clock.as_ref()).await?;
     let providers = Providers::kept_from(directories(&settings, &data));
     let panels = Panels::open(&spec, providers, Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
-    let tiers = panels.current().policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1);
+    let asked = |metric: &assize_core::Metric| metric.called().count() + usize::from(metric.fallback.is_some());
+    let tiers = panels.current().policy.metrics.iter().map(asked).max().unwrap_or(1);
     let limits = Limits {
         in_flight_max: settings.score.in_flight_max.max(1),
         deliveries_max: settings.score.deliveries_max.max(1),
@@ -126,6 +130,17 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
+    let deliveries = match stores.cursors {
+        // What is exported is what is reported.
+        Some(cursors) if roles.report => {
+            export::begin(targets, &stores.results, &cursors, &pipeline.clock, &pipeline.counters).await.map_err(text)?
+        }
+        Some(_) => {
+            tracing::warn!("this process exports nothing: it has not the role report");
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
     // Last of all that can fail: a key that was made and not shown would be lost.
     let first_key = first_key(&access, bootstrap_key, &SystemClock).await?;
     let stop = CancellationToken::new();
@@ -143,6 +158,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
     });
     let mut running = Running { address, first_key, server: Arc::clone(&server), stop, tasks: JoinSet::new() };
     running.spawn_flow(&pipeline, roles);
+    running.spawn_deliveries(deliveries);
     running.spawn_listeners(listener, roles).await;
     Ok(running)
 }
@@ -155,6 +171,8 @@ struct Stores {
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
     batch: Arc<dyn BatchStore>,
+    /// Where there is anything to export.
+    cursors: Option<Arc<dyn ExportCursors>>,
 }
 
 /// The directories that hold data.
@@ -176,6 +194,10 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
     let url = |backend: &str| if backend == "sqlite" { format!("sqlite:{}", data.display()) } else { backend.to_owned() };
     let control = assize_store::control::open(&url(&settings.store.control)).await.map_err(text)?;
     let results = assize_store::results::open(&url(&settings.store.results)).await.map_err(text)?;
+    let cursors = match settings.export.as_slice() {
+        [] => None,
+        _ => Some(assize_store::export::open(&url(&settings.store.results)).await.map_err(text)?),
+    };
     let folded = results.folded().await.map_err(text)?;
     let queue = assize_store::queue::open(&url(&settings.store.queue), folded).await.map_err(text)?;
     let parking = assize_store::parking::open(&url(&settings.store.queue)).await.map_err(text)?;
@@ -185,7 +207,7 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
     let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, labels, queue, cache, batch })
+    Ok(Stores { parking, control, results, labels, queue, cache, batch, cursors })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -258,6 +280,13 @@ impl Running {
                 }
             }
         });
+    }
+
+    fn spawn_deliveries(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move { delivery.run(&stop).await });
+        }
     }
 
     async fn spawn_listeners(&mut self, listener: TcpListener, roles: Roles) {

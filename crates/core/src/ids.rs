@@ -110,6 +110,11 @@ name!(
     ScoreName, "score"
 );
 
+name!(
+    /// A target of results as the configuration names it.
+    ExportName, "export"
+);
+
 impl TenantName {
     /// The tenant of a project of which nobody said who pays: named like it.
     pub fn of_project(project: &ProjectName) -> Self {
@@ -135,6 +140,30 @@ impl InteractionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The trace and the span that it names, if it is that of a span: `<trace id hex>-<span id hex>`, neither zero.
+    pub fn span(&self) -> Option<([u8; 16], [u8; 8])> {
+        let (trace, span) = self.0.split_once('-')?;
+        Some((bytes(trace)?, bytes(span)?))
+    }
+}
+
+/// The bytes that lower-case hexadecimal digits stand for, if they are exactly so many and not all zero.
+fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    bytes.iter().any(|byte| *byte != 0).then_some(bytes)
 }
 
 impl TryFrom<String> for InteractionId {
@@ -249,6 +278,27 @@ mod tests {
         let key = |p: &str, i: &str| RowKey::of(&ProjectName::new(p).unwrap(), &InteractionId::new(i).unwrap());
         assert_ne!(key("a", "bc"), key("ab", "c"));
         assert_eq!(key("a", "b"), key("a", "b"));
+    }
+
+    #[test]
+    fn the_id_of_a_span_names_it() {
+        let span = |text: &str| InteractionId::new(text).unwrap().span();
+        let mut trace = [0x11; 16];
+        trace[0] = 0x0a;
+        assert_eq!(span("0a111111111111111111111111111111-00000000000000ff"), Some((trace, [0, 0, 0, 0, 0, 0, 0, 255])));
+        for other in [
+            "order-1042",
+            "0a111111111111111111111111111111",
+            "0A111111111111111111111111111111-00000000000000ff",
+            "0a111111111111111111111111111111-00000000000000f",
+            "0a111111111111111111111111111111-00000000000000ff0",
+            "0a11111111111111111111111111111-000000000000000ff",
+            "00000000000000000000000000000000-00000000000000ff",
+            "0a111111111111111111111111111111-0000000000000000",
+            "0a1111111111111111111111111111é-00000000000000ff",
+        ] {
+            assert_eq!(span(other), None, "{other}");
+        }
     }
 
     #[test]

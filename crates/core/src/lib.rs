@@ -12,8 +12,10 @@ pub mod allocation;
 pub mod batch;
 pub mod cache;
 pub mod control;
+pub mod decided;
 pub mod draw;
 pub mod error;
+pub mod export;
 pub mod features;
 pub mod ids;
 pub mod interaction;
@@ -39,8 +41,8 @@ pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
 pub use features::Features;
 pub use ids::{
-    CallId, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName, RowKey,
-    ScoreName, TenantName,
+    CallId, ExportName, InteractionId, JudgeName, JudgeVersion, MetricName, NameError, PolicyVersion, ProjectName, ProviderName,
+    RowKey, ScoreName, TenantName,
 };
 pub use interaction::{Flags, Interaction, Message, Role, TokenUsage};
 pub use label::{Feedback, FeedbackValue, Label, Review, ReviewItem, ReviewState, Reviewer, Source, Stratum};

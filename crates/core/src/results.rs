@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::decided::{DecidedPage, DecidedQuery};
 use crate::queue::{Entry, Offset};
 use crate::{
     Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
@@ -486,6 +487,13 @@ pub trait Results: Recorder {
 
     /// Verdicts, newest first.
     async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError>;
+
+    /// What was decided after a place in the feed, in order of recording. A call looks at a bounded number of places, so that it may
+    /// come back empty before the end.
+    async fn decided_after(&self, query: &DecidedQuery) -> Result<DecidedPage, StoreError>;
+
+    /// The last place in the feed; 0 while nothing was decided.
+    async fn decided_last(&self) -> Result<u64, StoreError>;
 
     /// Interactions with a reference verdict whose text is kept, oldest first.
     async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError>;

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod cache;
 pub mod control;
+pub mod export;
 pub mod labels;
 mod location;
 pub mod parking;

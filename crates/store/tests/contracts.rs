@@ -7,6 +7,7 @@ use assize_core::StoreError;
 use assize_core::batch::BatchStore;
 use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
+use assize_core::export::ExportCursors;
 use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
@@ -65,6 +66,13 @@ impl Opener<dyn Labels> for Sqlite {
 impl Opener<dyn BatchStore> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn BatchStore>, StoreError> {
         assize_store::batch::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
+impl Opener<dyn ExportCursors> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn ExportCursors>, StoreError> {
+        assize_store::export::open(&self.url(data)).await
     }
 }
 
@@ -132,6 +140,11 @@ async fn parking_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn batch_sqlite() {
     contract::batch::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn export_sqlite() {
+    contract::export::run(&Sqlite::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,8 +51,8 @@ async fn assert_all_refused(directory: &Path, kind: StoreErrorKind, words: &[&st
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
     let directory = created().await;
-    change(directory.path(), "INSERT INTO migration VALUES (2, '0002_future', 'x')");
-    assert_all_refused(directory.path(), StoreErrorKind::Schema, &["0002_future", "newer"]).await;
+    change(directory.path(), "INSERT INTO migration SELECT max(version) + 1, '9999_future', 'x' FROM migration");
+    assert_all_refused(directory.path(), StoreErrorKind::Schema, &["9999_future", "newer"]).await;
 }
 
 #[tokio::test]
@@ -159,4 +159,40 @@ async fn offsets_begin_after_what_the_results_have() {
     let queue = queue::open(&url, Offset(7)).await.unwrap();
     queue.enqueue(vec![entry("b")]).await.unwrap();
     assert_eq!(queue.accepted_after(Offset(42), 10).await.unwrap()[0].0, Offset(43), "never backwards");
+}
+
+#[tokio::test]
+async fn what_was_decided_before_there_was_a_feed_is_in_it() {
+    use assize_core::decided::DecidedQuery;
+    use assize_core::{DecisionState, Outcome};
+
+    let directory = tempfile::tempdir().unwrap();
+    let rows = ["a", "b", "c"].map(|id| samples::drawn("p", id, MORNING));
+    let free = samples::decision("tone", Some(1.0), 1.0, DecisionState::Closed(Outcome::Judged, None));
+    let free = samples::row_of("q", "free", MORNING, vec![free]);
+    let query = DecidedQuery { after: 0, projects: Vec::new(), metrics: Vec::new(), limit: 100 };
+    let store = results::open(&url(directory.path())).await.unwrap();
+    let folded = (1..).map(Offset).zip(rows.iter().cloned().chain([free]).map(samples::entry)).collect::<Vec<_>>();
+    store.fold(&folded).await.unwrap();
+    store.record(&[samples::judged(&rows[0], "refusal", 1.0)]).await.unwrap();
+    store.record(&[samples::judge_failed(&rows[1], "refusal")]).await.unwrap();
+    let told = store.decided_after(&query).await.unwrap();
+    assert_eq!(told.items.iter().map(|decided| decided.id.as_str()).collect::<Vec<_>>(), ["free", "a", "b"]);
+    drop(store);
+    let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
+    file.execute_batch("DROP TABLE decided; DELETE FROM migration WHERE name = '0003_decided'").unwrap();
+    drop(file);
+    let store = results::open(&url(directory.path())).await.unwrap();
+    let again = store.decided_after(&query).await.unwrap();
+    let order = |page: &assize_core::decided::DecidedPage| {
+        let mut items: Vec<_> =
+            page.items.iter().map(|decided| (decided.at, decided.id.clone(), decided.verdict.clone())).collect();
+        assert!(items.is_sorted_by_key(|(at, ..)| *at), "in order of time");
+        items.sort_by(|a, b| a.1.cmp(&b.1));
+        items
+    };
+    assert_eq!(order(&again), order(&told));
+    store.record(&[samples::judged(&rows[2], "refusal", 1.0)]).await.unwrap();
+    let news = store.decided_after(&DecidedQuery { after: again.up_to, ..query }).await.unwrap();
+    assert_eq!(news.items.iter().map(|decided| decided.id.as_str()).collect::<Vec<_>>(), ["c"]);
 }

@@ -53,6 +53,8 @@ fn check(file: &File) -> Result<Ending, String> {
     let spec = policy(&settings, file)?;
     open_unused(&settings).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     embeddings::open(&settings, &spec).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
+    let opened = crate::export::open(&settings, &|name| std::env::var_os(name));
+    opened.map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     let panels = runtime()?
         .block_on(Panels::open(&spec, Providers::default(), None, assize_core::Timestamp(0)))
         .map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;

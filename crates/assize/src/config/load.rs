@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::export::ExportSpec;
 use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
 
@@ -59,6 +60,7 @@ struct File {
     provider: Option<Vec<Spanned<toml::Table>>>,
     judge: Option<Vec<Spanned<toml::Table>>>,
     metric: Option<Vec<Spanned<toml::Table>>>,
+    export: Option<Vec<Spanned<toml::Table>>>,
 }
 
 /// The settings of `path`, over the defaults. Without a path the defaults alone, at `OPENAI_BASE_URL` if that is set.
@@ -101,6 +103,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         provider: entries::<ProviderSpec>("provider", list(file.provider, defaults.provider))?,
         judge: entries::<JudgeSpec>("judge", list(file.judge, defaults.judge))?,
         metric: entries::<MetricSpec>("metric", list(file.metric, defaults.metric))?,
+        export: entries::<ExportSpec>("export", list(file.export, defaults.export))?,
     })
 }
 

@@ -1,9 +1,10 @@
 //! Typed settings: what the operator writes, checked before anything starts.
 //!
-//! [`settings`] is the shape, [`load`] reads a file and says where it is wrong (`place` finds the line), [`policy`] turns metrics
+//! [`settings`] is the shape ([`export`] that of targets of results), [`load`] reads a file and says where it is wrong (`place` finds the line), [`policy`] turns metrics
 //! and judges into what is frozen on every item.
 
 pub mod cascade;
+pub mod export;
 pub mod load;
 mod place;
 pub mod policy;

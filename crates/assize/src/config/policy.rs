@@ -10,8 +10,8 @@ use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::cascade;
 use super::settings::{CascadeEntry, CascadeTier, MetricSpec, Settings};
+use super::{cascade, export};
 
 /// Metrics with their questions settled, and the judges and providers that they need. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ impl PolicySpec {
         unique("provider", settings.provider.iter().map(|entry| entry.name.as_str()))?;
         unique("judge", settings.judge.iter().map(|entry| entry.name.as_str()))?;
         unique("metric", settings.metric.iter().map(|entry| entry.name.as_str()))?;
+        unique("export", settings.export.iter().map(|entry| entry.name.as_str()))?;
+        export::check(settings)?;
         check_report(settings)?;
         settings.sampling.0.check().map_err(|error| ConfigError::new(format!("[sampling] {error}")))?;
         for provider in &settings.provider {
@@ -176,11 +178,12 @@ fn check_variables(judge: &JudgeSpec, settings: &Settings) -> Result<(), ConfigE
         JudgeKind::Http(http) => Some(http.headers_env.values().chain(&http.authorization_env)),
         _ => None,
     });
-    let keys: HashSet<&String> = of_providers.chain(of_services.flatten()).collect();
+    let of_targets = settings.export.iter().flat_map(|export| export.variables());
+    let keys: HashSet<&String> = of_providers.chain(of_services.flatten()).chain(of_targets).collect();
     match command.env.iter().position(|variable| keys.contains(variable)) {
         None => Ok(()),
         Some(at) => Err(ConfigError::new(format!(
-            "[[judge]] {:?}: env[{at}]: {} holds the key of a provider or of another judge and never reaches a script: give it a key of its own in a variable of another name",
+            "[[judge]] {:?}: env[{at}]: {} holds the key of a provider, of another judge or of an export and never reaches a script: give it a key of its own in a variable of another name",
             judge.name.as_str(),
             command.env[at]
         ))),

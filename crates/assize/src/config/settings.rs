@@ -8,6 +8,8 @@ use assize_core::{CacheBounds, Dimension, JudgeName, MetricName, Needs, ProjectN
 use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::{Deserialize, Serialize};
 
+use super::export::ExportSpec;
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Settings {
@@ -23,6 +25,7 @@ pub struct Settings {
     pub provider: Vec<ProviderSpec>,
     pub judge: Vec<JudgeSpec>,
     pub metric: Vec<MetricSpec>,
+    pub export: Vec<ExportSpec>,
 }
 
 /// Where the server listens.

@@ -48,10 +48,7 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
             Err(wait) => waits.push((at, wait)),
         }
     }
-    let open = match &pipeline.batch {
-        Some(lane) => lane.set_aside(pipeline, case, group, open).await?,
-        None => open,
-    };
+    let open = set_aside(pipeline, case, group, open).await?;
     call_about(pipeline, case, group, &open, &keys).await;
     // Nobody is waited for while others wait for us.
     drop(flights);
@@ -60,6 +57,8 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
         join_all(waits.into_iter().map(|(_, wait)| wait)).await;
         keys = find_again(pipeline, case, group).await;
         let open: Vec<usize> = waited.into_iter().filter(|at| unanswered(group).contains(at)).collect();
+        // What was waited for may have been parked, and then so is this.
+        let open = set_aside(pipeline, case, group, open).await?;
         call_about(pipeline, case, group, &open, &keys).await;
     }
     for course in group.iter_mut() {
@@ -68,15 +67,37 @@ pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<
     Ok(())
 }
 
-/// Takes on the courses of which a batch has brought the answers.
-pub async fn take_answers(pipeline: &Pipeline, case: &Case<'_>, courses: &mut [Course<'_>], answers: Vec<(MetricName, Called)>) {
+/// Parks those of the group at `open` whose answers may take hours; those that are to be asked now remain.
+async fn set_aside(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    group: &mut [&mut Course<'_>],
+    open: Vec<usize>,
+) -> Result<Vec<usize>, StoreError> {
+    match &pipeline.batch {
+        Some(lane) => lane.set_aside(pipeline, case, group, open).await,
+        None => Ok(open),
+    }
+}
+
+/// Takes on the courses of which a batch has brought the answers; whether all of these were failures that may pass.
+pub async fn take_answers(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    courses: &mut [Course<'_>],
+    answers: Vec<(MetricName, Called)>,
+) -> bool {
+    let mut failed = 0;
+    let brought = answers.len();
     for (metric, called) in answers {
         let Some(course) = courses.iter_mut().find(|course| course.decision.metric == metric) else { continue };
-        let Some(seat) = course.seat() else { continue };
+        let Some(seat) = course.seat().filter(|seat| case.way.brings(&seat.name)) else { continue };
         let keys = pipeline.reuse.as_ref().and_then(|reuse| reuse.keys(course, seat, case.subject));
         take_in(pipeline, case, course, seat, called, keys).await;
         course.advance(case);
+        failed += usize::from(course.try_again().is_some());
     }
+    brought > 0 && failed == brought
 }
 
 /// The places in the group of those that still want the judge that the group was made for.

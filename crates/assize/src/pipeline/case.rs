@@ -39,15 +39,15 @@ impl<'a> Case<'a> {
     /// The answers that it came with, once.
     pub fn answers(&mut self) -> Vec<(MetricName, Called)> {
         match &mut self.way {
-            Way::Answered(answers) => std::mem::take(answers),
-            Way::Queue | Way::Live(_) => Vec::new(),
+            Way::Answered { answers, .. } => std::mem::take(answers),
+            Way::Queue | Way::Live { .. } => Vec::new(),
         }
     }
 
-    /// The ways of all metrics that were drawn and have no outcome yet, as far as they go without asking anybody.
+    /// The ways of all metrics that it came for, drawn and without an outcome yet, as far as they go without asking anybody.
     pub fn courses(&self) -> Vec<Course<'a>> {
         let mut courses = Vec::new();
-        for decision in open_decisions(self.row, self.recorded) {
+        for decision in open_decisions(self.row, self.recorded).filter(|decision| self.way.carries(&decision.metric)) {
             let Some((metric, seats)) = seated(self.panel, decision) else { continue };
             let mut course = Course::new(self.row, decision, metric, seats);
             course.advance(self);

@@ -173,7 +173,7 @@ pub fn similar_version(version: &JudgeVersion) -> JudgeVersion {
 }
 
 /// No answer is waited for longer than this; then the question is asked again.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Questions that are being asked. As many as items in hand, at the most.
 #[derive(Default)]

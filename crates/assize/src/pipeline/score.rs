@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Leased, Settlement};
 use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,14 +35,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item.
-    pub fn lease_for(paces: &[Pace], called_tiers_max: usize) -> Duration {
+    /// A lease that outlives every wait and attempt that the settings of what is called allow for one item, of whose judges at most
+    /// `called_max`, the fallback included, are asked one after the other.
+    pub fn lease_for(paces: &[Pace], called_max: usize) -> Duration {
         let longest = paces.iter().map(|pace| {
             let attempt = SLOT_WAIT_MAX + 2 * WAIT_IN_HAND_MAX + pace.attempt_max;
             attempt.saturating_mul(pace.attempts)
         });
-        longest.max().unwrap_or_default().saturating_mul(u32::try_from(called_tiers_max.max(1)).unwrap_or(u32::MAX))
-            + SLOT_WAIT_MAX
+        // In each round a group may ask for some of its metrics, wait for what others ask, and ask for the rest after all.
+        let round = longest.max().unwrap_or_default().saturating_mul(2).saturating_add(super::reuse::WAIT_MAX);
+        round.saturating_mul(u32::try_from(called_max.max(1)).unwrap_or(u32::MAX)).saturating_add(SLOT_WAIT_MAX)
     }
 
     /// How long an item that went back `retries` times waits before it is offered again.
@@ -75,11 +77,13 @@ pub struct Ended {
     pub wait: Option<Duration>,
     /// Whether a call was made in vain, rather than only waited.
     pub tried: bool,
+    /// Whether all the answers that a batch has brought were failures that may pass.
+    pub in_vain: bool,
     /// Why a metric failed for good.
     pub failed: Option<Reason>,
 }
 
-/// Takes all metrics of an interaction as far as they go now.
+/// Takes the metrics of an interaction that are on this way as far as they go now.
 pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> Result<Ended, StoreError> {
     let row = Arc::new(entry.row);
     let recorded = pipeline.recorder.recorded(row.key).await?;
@@ -94,19 +98,21 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
     let Some(mut case) = case else { return Ok(Ended { failed, ..Ended::default() }) };
     let answers = case.answers();
     let mut courses = case.courses();
-    take_answers(pipeline, &case, &mut courses, answers).await;
+    let in_vain = take_answers(pipeline, &case, &mut courses, answers).await;
     failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
     // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is answered,
     // so that a slow judge costs the others nothing at a crash.
     while courses.iter().any(|course| course.seat().is_some()) {
-        let groups = try_join_all(groups(&mut courses).into_iter().map(async |mut group| {
+        let groups = join_all(groups(&mut courses).into_iter().map(async |mut group| {
             ask(pipeline, &case, &mut group).await?;
             record(pipeline, news(pipeline, group.into_iter())).await
         }));
-        failed = groups.await?.into_iter().flatten().next().or(failed);
+        // None is dropped because another could not be recorded: it may be in the middle of a call.
+        let failures = groups.await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        failed = failures.into_iter().flatten().next().or(failed);
     }
     let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
-    Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, failed })
+    Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, in_vain, failed })
 }
 
 /// Records what is new; the reason of one that failed for good.

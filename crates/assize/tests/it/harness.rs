@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 
 /// The bootstrap key of every server of the tests.
 pub const KEY: &str = "test-bootstrap-key";
+/// What every server of the tests signs its webhooks with, in the variable `HOOK_SECRET`.
+pub const HOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// After this a condition that has not come about is a failure. Long, since the machine may be busy; nothing waits for it in vain.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(25);
@@ -316,6 +318,7 @@ async fn spawn(directory: &TempDir, log: &Arc<Mutex<String>>) -> (Child, String)
         .env("ASSIZE_BOOTSTRAP_KEY", KEY)
         .env_remove("OPENAI_API_KEY")
         .env_remove("OPENAI_BASE_URL")
+        .env("HOOK_SECRET", HOOK_SECRET)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

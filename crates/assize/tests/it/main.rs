@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod demo;
 mod eval;
+mod export;
 mod grpc;
 mod harness;
 mod interactions;

@@ -203,6 +203,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[[judge]]\nkind = \"command\"\n", name),
         ("[[judge]]\nkind = \"http\"\n", name),
         ("[[metric]]\n", name),
+        ("[[export]]\n", name),
         ("[[judge]]\nkind = \"chat\"\nprovider = \"p\"\nmodel = \"m\"\nprice = \"free\"\n", name),
     ];
     for (header, more) in tables {

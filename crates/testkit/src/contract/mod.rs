@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod cache;
 pub mod control;
+mod decided;
+pub mod export;
 pub mod labels;
 mod listing;
 pub mod parking;

@@ -9,6 +9,7 @@ use assize_core::results::{DIMENSION_VALUES_MAX, Filter, OTHER, Outcomes, Result
 use assize_core::{Accepted, DecisionState, Dimension, NanoUsd, Outcome, Reason, Scored, StoreErrorKind, Timestamp, TokenUsage};
 
 use super::Opener;
+use super::decided;
 use super::listing::{self, everything};
 use super::sums::{all_sums, by_key, expected_sums, mixed, same_sums};
 use super::tiers;
@@ -31,6 +32,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     dimension_values_are_bounded(opener).await;
     a_dimension_that_comes_late_still_adds_up(opener).await;
     listing::run(opener).await;
+    decided::run(opener).await;
     spend_is_split(opener).await;
     tiers::run(opener).await;
     projects_do_not_see_each_other(opener).await;

@@ -151,11 +151,13 @@ impl Eval {
             None => None,
         };
         let recording = Arc::new(Recording::new(tally, output, Progress::start(input.bytes_total(), input.limit())));
+        let asked = |metric: &assize_core::Metric| metric.called().count() + usize::from(metric.fallback.is_some());
+        let tiers = panel.policy.metrics.iter().map(asked).max().unwrap_or(1);
         let limits = Limits {
             in_flight_max: slots + slots / 4 + 1,
             deliveries_max: 2,
             age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
-            lease: Limits::lease_for(&paces, panel.policy.metrics.iter().map(|metric| metric.cascade.len()).max().unwrap_or(1)),
+            lease: Limits::lease_for(&paces, tiers),
             log_failures: false,
             requeue_first: Duration::from_secs(1),
         };

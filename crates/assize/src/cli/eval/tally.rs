@@ -28,7 +28,7 @@ pub struct Tally {
     pub interactions: u64,
     pub rejected: u64,
     duplicates: u64,
-    /// Verdicts of judges that were called, and decisions that they failed.
+    /// Verdicts of judges that are called, those used again included, and decisions that they failed.
     pub judged: u64,
     pub failed: u64,
     pub cost: NanoUsd,
@@ -116,7 +116,7 @@ impl Tally {
         let Some(metered) = self.metrics.iter_mut().find(|metered| &metered.name == metric) else { return };
         *metered.outcomes.entry(outcome).or_default() += 1;
         match outcome {
-            Outcome::Judged => self.judged += u64::from(called),
+            Outcome::Judged | Outcome::Reused => self.judged += u64::from(called),
             Outcome::JudgeFailed => {
                 self.failed += 1;
                 let (code, message) = why.unwrap_or(("unknown", "no reason was given"));

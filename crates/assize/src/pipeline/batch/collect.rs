@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use assize_core::batch::{Member, OpenBatch};
 use assize_core::judge::CallFailure;
-use assize_core::{CallId, Part, StoreError};
+use assize_core::{CallId, Part, StoreError, Timestamp};
 use assize_judge::providers::Completion;
 use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchState};
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -29,7 +29,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         Ok(status) => status,
         Err(failure) => {
             say(&failure, "a batch could not be asked after");
-            return Ok(());
+            return keep(lane, batch, now).await;
         }
     };
     match status.state {
@@ -53,10 +53,11 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         Ok(results) => results,
         Err(failure) => {
             say(&failure, "the answers of a batch could not be read");
-            return Ok(());
+            return keep(lane, batch, now).await;
         }
     };
     let mut going = FuturesUnordered::new();
+    let mut failed = None;
     loop {
         let result = match results.next().await {
             Ok(Some(result)) => result,
@@ -64,9 +65,12 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             Err(failure) => {
                 say(&failure, "the answers of a batch could not be read to the end");
                 while let Some(gone) = going.next().await {
-                    gone?;
+                    failed = gone.err().or(failed);
                 }
-                return Ok(());
+                return match failed {
+                    Some(error) => Err(error),
+                    None => keep(lane, batch, pipeline.clock.now()).await,
+                };
             }
         };
         if let Some(member) = waiting.remove(&result.custom_id) {
@@ -75,11 +79,15 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         if going.len() >= AT_ONCE
             && let Some(gone) = going.next().await
         {
-            gone?;
+            failed = gone.err().or(failed);
         }
     }
     while let Some(gone) = going.next().await {
-        gone?;
+        failed = gone.err().or(failed);
+    }
+    if let Some(error) = failed {
+        // All others have gone on. The batch is read again for those that could not.
+        return Err(error);
     }
     let report = results.finish();
     tracing::info!(
@@ -94,6 +102,11 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
     let now = pipeline.clock.now();
     let again = if batch.deadline > now.plus(MARGIN) { None } else { Some(now) };
     lane.store.dissolve(&batch.marker, again).await
+}
+
+/// Keeps a batch that cannot be followed now until its time is up; then what still waits for it is asked outside a batch.
+pub(super) async fn keep(lane: &BatchLane, batch: &OpenBatch, now: Timestamp) -> Result<(), StoreError> {
+    if batch.deadline > now { Ok(()) } else { lane.store.dissolve(&batch.marker, Some(now)).await }
 }
 
 /// Takes a member on with what was answered about it.
@@ -120,5 +133,6 @@ async fn answer(
             member.metrics.iter().cloned().zip(called).collect()
         }
     };
-    go_on(pipeline, lane, member, Way::Answered(answers)).await
+    let way = Way::Answered { judge: member.judge.clone(), metrics: member.metrics.clone(), answers };
+    go_on(pipeline, lane, member, way).await
 }

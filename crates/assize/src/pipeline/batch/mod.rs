@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use assize_core::batch::{BatchStore, Lane, Member};
 use assize_core::queue::Entry;
-use assize_core::{MetricName, Price, StoreError, Timestamp};
+use assize_core::{JudgeName, MetricName, Price, StoreError, Timestamp};
 use assize_judge::ChatJudge;
 use assize_judge::providers::Batches;
 use futures::stream::{self, StreamExt as _};
@@ -47,10 +47,30 @@ pub struct BatchLane {
 pub enum Way {
     /// From the queue: what may wait for a batch is parked.
     Queue,
-    /// With the answers of a batch: what is asked next may be parked in its turn.
-    Answered(Vec<(MetricName, super::call::Called)>),
+    /// A member with the answers that a batch has brought of its judge: what is asked next may be parked in its turn.
+    Answered { judge: JudgeName, metrics: Vec<MetricName>, answers: Vec<(MetricName, super::call::Called)> },
     /// A member that waits for no batch any more; what is parked under another id stays there.
-    Live(String),
+    Live { id: String, metrics: Vec<MetricName> },
+}
+
+impl Way {
+    fn live(member: &Member) -> Self {
+        Self::Live { id: member.id.clone(), metrics: member.metrics.clone() }
+    }
+
+    /// Whether the metric is on this way: a member goes with its own metrics alone. Others of the same interaction have a member
+    /// of their own or are with the queue, and might be asked about twice at the same time.
+    pub fn carries(&self, metric: &MetricName) -> bool {
+        match self {
+            Self::Queue => true,
+            Self::Answered { metrics, .. } | Self::Live { metrics, .. } => metrics.contains(metric),
+        }
+    }
+
+    /// Whether it has brought answers of this judge. Read again after a crash, they may be those of a tier that lies behind.
+    pub fn brings(&self, judge: &JudgeName) -> bool {
+        matches!(self, Self::Answered { judge: by, .. } if by == judge)
+    }
 }
 
 /// This long before its deadline, a question is asked outside a batch.
@@ -79,10 +99,10 @@ impl BatchLane {
             now.extend(delayed);
             return Ok(now);
         };
-        let is_own = matches!(&case.way, Way::Live(id) if *id == member.id);
+        let is_own = matches!(&case.way, Way::Live { id, .. } if *id == member.id);
         let is_parked = !is_own && self.store.is_parked(&member.id).await?;
         let has_time = member.deadline > pipeline.clock.now().plus(MARGIN);
-        if !is_parked && (matches!(case.way, Way::Live(_)) || case.retries > 0 || !has_time) {
+        if !is_parked && (matches!(case.way, Way::Live { .. }) || case.retries > 0 || !has_time) {
             now.extend(delayed);
             now.sort_unstable();
             return Ok(now);
@@ -139,13 +159,13 @@ async fn seat_of(pipeline: &Pipeline, member: &Member) -> Result<Option<(CalledS
 /// Takes a member on its way and forgets it, or has it wait again where a judge could not be had.
 async fn go_on(pipeline: &Pipeline, lane: &BatchLane, member: Member, way: Way) -> Result<(), StoreError> {
     let Member { id, entry, deadline, retries, .. } = member;
-    let answered = matches!(way, Way::Answered(_));
-    let Ended { wait, .. } = hear(pipeline, entry, retries, way).await?;
+    let Ended { wait, in_vain, .. } = hear(pipeline, entry, retries, way).await?;
     let now = pipeline.clock.now();
     match wait {
         None => lane.store.finish(&[id]).await,
-        // What failed in a batch may go into the next one, as long as there is time.
-        Some(_) if answered && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None).await,
+        // What failed in a batch may go into the next one, as long as there is time; not where a part was answered, or another
+        // judge is waited for: all of its questions would be asked and paid again.
+        Some(_) if in_vain && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None).await,
         Some(wait) => lane.store.put_off(&id, Some(now.plus(wait))).await,
     }
 }
@@ -155,8 +175,7 @@ pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
     let Some(lane) = &pipeline.batch else { return };
     loop {
         if let Err(error) = stop.run_until_cancelled(tick(pipeline, lane)).await.unwrap_or(Ok(())) {
-            pipeline.counters.fault("batch");
-            tracing::error!(%error, "what waits for batches could not be worked on; trying again");
+            fault(pipeline, &error);
         }
         if stop.run_until_cancelled(tokio::time::sleep(lane.poll_every)).await.is_none() {
             return;
@@ -164,20 +183,29 @@ pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
     }
 }
 
+fn fault(pipeline: &Pipeline, error: &StoreError) {
+    pipeline.counters.fault("batch");
+    tracing::error!(%error, "what waits for batches could not be worked on; trying again");
+}
+
+/// One batch or member that cannot be worked on holds up no other.
 async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
     for batch in lane.store.batches().await? {
-        match &batch.provider_id {
-            None => submit::look_for(pipeline, lane, &batch).await?,
-            Some(id) => collect::collect(pipeline, lane, &batch, id).await?,
+        let followed = match &batch.provider_id {
+            None => submit::look_for(pipeline, lane, &batch).await,
+            Some(id) => collect::collect(pipeline, lane, &batch, id).await,
+        };
+        if let Err(error) = followed {
+            fault(pipeline, &error);
         }
     }
     let now = pipeline.clock.now();
     let due = lane.store.due(now.plus(MARGIN), now, LIVE_MAX).await?;
     let live = due.into_iter().map(|member| {
-        let way = Way::Live(member.id.clone());
+        let way = Way::live(&member);
         go_on(pipeline, lane, member, way)
     });
     let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
-    ended.into_iter().collect::<Result<(), _>>()?;
+    ended.into_iter().filter_map(Result::err).for_each(|error| fault(pipeline, &error));
     submit::submit_waiting(pipeline, lane).await
 }

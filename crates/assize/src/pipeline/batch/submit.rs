@@ -8,6 +8,7 @@ use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_judge::providers::Batches;
 use assize_judge::providers::batch::{BatchRequest, may_have_been_taken};
 
+use super::collect::keep;
 use super::{BatchLane, Pipeline, Way, go_on, seat_of};
 
 /// All bodies of a batch are in memory when it is sent; so are its members.
@@ -45,7 +46,7 @@ async fn requests(
     for member in members {
         let seat = seat_of(pipeline, &member).await?.and_then(|(seat, questions)| Some((seat.batch?, questions)));
         let Some((seat, questions)) = seat else {
-            let way = Way::Live(member.id.clone());
+            let way = Way::live(&member);
             go_on(pipeline, lane, member, way).await?;
             continue;
         };
@@ -55,7 +56,7 @@ async fn requests(
             seat.batches.body(&call.request()).ok()
         });
         let Some(body) = body else {
-            let way = Way::Live(member.id.clone());
+            let way = Way::live(&member);
             go_on(pipeline, lane, member, way).await?;
             continue;
         };
@@ -108,7 +109,7 @@ pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &Open
         Ok(found) => found,
         Err(failure) => {
             say(&failure, "batches could not be looked for");
-            return Ok(());
+            return keep(lane, batch, pipeline.clock.now()).await;
         }
     };
     if let Some(own) = found.iter().find(|found| found.marker.as_deref() == Some(batch.marker.as_str())) {
@@ -118,7 +119,7 @@ pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &Open
     let fits = |requests: Option<u64>| requests.is_none_or(|requests| requests == batch.members);
     if found.iter().any(|found| found.marker.is_none() && fits(found.requests)) {
         // It may be ours; that shows when it ends.
-        return Ok(());
+        return keep(lane, batch, pipeline.clock.now()).await;
     }
     let ids = members.len();
     match requests(pipeline, lane, members).await? {

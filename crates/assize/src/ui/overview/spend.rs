@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{Overview, Range};
 use crate::ui::chart::bar::{self, Column, Columns};
-use crate::ui::format::{count, counted, money, utc};
+use crate::ui::format::{count, counted, money, short_percent, utc};
 use crate::ui::layout::simulated_badge;
 use crate::ui::visible::isolated;
 
@@ -44,13 +44,17 @@ pub(super) fn render(view: &Overview) -> Markup {
                         p.rate { strong { (money(total.cost)) } " " span.margin { "in " (view.range.label()) } }
                         p.rate-note {
                             (counted(total.calls, "call"))
+                            @if total.questions > total.calls { " with " (count(total.questions)) " questions" }
                             @if total.failed > 0 { ", " (count(total.failed)) " without a verdict" }
                             @if total.cost_unknown > 0 { ", " (count(total.cost_unknown)) " of unknown cost" }
                             ". " (count(total.input_tokens)) " tokens in"
                             @if total.cached_input_tokens > 0 {
-                                " (" (count(total.cached_input_tokens)) " from the prompt cache)"
+                                " (" (cached_share(total)) " from the prompt cache)"
                             }
                             ", " (count(total.output_tokens)) " out."
+                            @if total.reused > 0 {
+                                " " (counted(total.reused, "verdict")) " used again, " (money(total.saved)) " saved."
+                            }
                         }
                         (over_time(view))
                     }
@@ -62,6 +66,12 @@ pub(super) fn render(view: &Overview) -> Markup {
             }
         }
     }
+}
+
+/// The share of the input tokens that the provider's cache had.
+fn cached_share(total: &Spend) -> String {
+    let share = total.cached_input_tokens as f64 / (total.input_tokens as f64).max(1.0);
+    short_percent(share.min(1.0))
 }
 
 fn over_time(view: &Overview) -> Markup {

@@ -7,6 +7,7 @@ use assize_core::{Accepted, Decision, DecisionState, NanoUsd, Outcome, Verdict};
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::Failure;
+use super::decided;
 use super::dimensions::Dimensions;
 use super::rollup::Rollup;
 use super::stored::{insert_verdict, integer, verdict_statement};
@@ -59,6 +60,7 @@ pub(super) fn fold(connection: &Connection, dimensions: &mut Dimensions, entries
                     rollup.add_outcome(row, &decision.metric, outcome.as_str(), code, 1);
                     if *outcome == Outcome::Judged {
                         insert_free_verdict(&mut verdicts, row, decision)?;
+                        decided::add(connection, row, &decision.metric, *outcome)?;
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! The results store in one SQLite file. Rows, verdicts and the hourly rollups that stand for them change in the same transaction.
 
 mod counts;
+mod decided;
 mod dimensions;
 mod fold;
 mod judged;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use assize_core::decided::{DecidedPage, DecidedQuery};
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
     CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend,
@@ -32,6 +34,7 @@ const SHAPE: Shape = Shape {
     migrations: &[
         Migration { name: "0001_results", sql: include_str!("../schema/0001_results.sql") },
         Migration { name: "0002_tiers", sql: include_str!("../schema/0002_tiers.sql") },
+        Migration { name: "0003_decided", sql: include_str!("../schema/0003_decided.sql") },
     ],
     cache_kib: 32 * 1024,
 };
@@ -148,6 +151,15 @@ impl Results for SqliteResults {
     async fn verdicts(&self, filter: &Filter) -> Result<Page<VerdictRecord>, StoreError> {
         let filter = filter.clone();
         self.read(move |connection| listing::verdicts(connection, &filter)).await
+    }
+
+    async fn decided_after(&self, query: &DecidedQuery) -> Result<DecidedPage, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| decided::after(connection, &query)).await
+    }
+
+    async fn decided_last(&self) -> Result<u64, StoreError> {
+        self.read(decided::last).await
     }
 
     async fn judged(&self, query: &JudgedQuery) -> Result<Vec<Judged>, StoreError> {

@@ -6,6 +6,7 @@ use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, RowKey
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Failure;
+use super::decided;
 use super::dimensions::Dimensions;
 use super::rollup::Rollup;
 use super::stored::{
@@ -79,6 +80,7 @@ pub(super) fn record(connection: &Connection, dimensions: &mut Dimensions, score
         let (code, message) = one.reason.as_ref().map(|reason| (reason.code.as_ref(), reason.message.as_str())).unzip();
         let (key, metric) = (row.key.0, one.metric.as_str());
         insert.execute(params![key, metric, outcome.as_str(), code, message, score, one.at.0, one.probability])?;
+        decided::add(connection, row, &one.metric, outcome)?;
         rollup.add_outcome(row, &one.metric, "", "", -1);
         rollup.add_outcome(row, &one.metric, outcome.as_str(), code.unwrap_or(""), 1);
         rollup.add_sums(dimensions, row, decision, &Sums::of_outcome(decision, outcome, one.probability, score));
