@@ -24,7 +24,7 @@ use embeddings::Embeddings;
 /// Longer texts, in characters, are never compared: an embedding has the room of a few sentences.
 const CHARS_MAX: usize = 2_000;
 /// No embedding is waited for longer than this; then the judge is asked.
-const EMBED_MAX: Duration = Duration::from_secs(10);
+pub const EMBED_MAX: Duration = Duration::from_secs(10);
 
 /// An index of recent verdicts by what their texts mean.
 pub struct Nearest {
