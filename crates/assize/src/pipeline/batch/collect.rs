@@ -7,6 +7,7 @@ use assize_core::judge::CallFailure;
 use assize_core::{CallId, Part, StoreError, Timestamp};
 use assize_judge::providers::Completion;
 use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchState};
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::submit::say;
@@ -56,8 +57,8 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             return keep(lane, batch, now).await;
         }
     };
-    let mut going = FuturesUnordered::new();
-    let mut failed = None;
+    let mut going: FuturesUnordered<BoxFuture<'_, Result<(), StoreError>>> = FuturesUnordered::new();
+    let mut failed: Option<StoreError> = None;
     loop {
         let result = match results.next().await {
             Ok(Some(result)) => result,
@@ -74,7 +75,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             }
         };
         if let Some(member) = waiting.remove(&result.custom_id) {
-            going.push(answer(pipeline, lane, member, result.outcome));
+            going.push(Box::pin(answer(pipeline, lane, member, result.outcome)));
         }
         if going.len() >= AT_ONCE
             && let Some(gone) = going.next().await
