@@ -30,6 +30,7 @@ use crate::ids::IdSource;
 use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::judges::warnings;
+use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
@@ -127,7 +128,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let ids = IdSource::new(random_prefix()?);
     let recorder = Arc::clone(&stores.results) as Arc<dyn Recorder>;
     let counters = Arc::new(Counters::new());
-    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()));
+    let nearest = if roles.score { embeddings::open(&settings, &spec).map_err(text)? } else { None };
+    let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()).with_nearest(nearest));
     let stop = CancellationToken::new();
     let batch = BatchLane {
         store: stores.batch,

@@ -64,7 +64,7 @@ pub async fn purge(
     Segments(name): Segments<String>,
 ) -> Result<Json<PurgedBody>, ApiError> {
     let tenant = (server.access.tenants())(&who.project_named(&name)?);
-    let entries = reuse(&server)?.cache().purge(&tenant).await?;
+    let entries = reuse(&server)?.purge(&tenant).await?;
     Ok(Json(PurgedBody { tenant: tenant.to_string(), entries }))
 }
 

@@ -11,6 +11,7 @@ use super::{Ending, runtime, say};
 use crate::config::{ConfigError, PolicySpec, Settings, load};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::judges::warnings;
+use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ fn check(file: &File) -> Result<Ending, String> {
     let settings = load::load(file.config.as_deref()).map_err(|error| error.to_string())?;
     let spec = policy(&settings, file)?;
     open_unused(&settings).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
+    embeddings::open(&settings, &spec).map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     let opened = crate::export::open(&settings, &|name| std::env::var_os(name));
     opened.map_err(|error| load::explain(file.config.as_deref(), &error.to_string()))?;
     let panels = runtime()?

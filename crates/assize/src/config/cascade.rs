@@ -53,6 +53,13 @@ pub fn check<'a>(metric: &MetricSpec, settings: &'a Settings) -> Result<Vec<&'a 
         }
     }
     check_ways(metric, &called).map_err(wrong)?;
+    if settings.cache.embeddings.is_none() && metric.reuse.is_some_and(|reuse| reuse.similarity.is_some()) {
+        return Err(wrong(
+            "`reuse.similarity` compares sentence embeddings, and there is no model of them: name its folder as `embeddings` under \
+             [cache], or leave it out"
+                .to_owned(),
+        ));
+    }
     if let Some(fallback) = &metric.fallback {
         let judge = find(fallback, settings).map_err(|what| wrong(format!("`fallback` {what}")))?;
         if is_inline(judge) || called.iter().any(|other| other.name == judge.name) {

@@ -1,6 +1,7 @@
 //! The shape of the configuration file. Defaults stand here and, with their explanation, in `config/default.toml`; a test holds the
 //! two together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use assize_core::{CacheBounds, Dimension, JudgeName, MetricName, Needs, ProjectName, ReusePolicy, SamplingPolicy, TenantName};
@@ -93,11 +94,14 @@ pub struct Cache {
     pub megabytes_max: u64,
     /// For how long a verdict is used.
     pub days: u32,
+    /// The folder of the model of sentence embeddings, for metrics with `reuse.similarity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<PathBuf>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { entries_max: 1_000_000, megabytes_max: 1_024, days: 30 }
+        Self { entries_max: 1_000_000, megabytes_max: 1_024, days: 30, embeddings: None }
     }
 }
 

@@ -130,7 +130,12 @@ async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Cour
         if standing == Standing::Stopped || course.has_similar() {
             continue;
         }
-        if let Some(cached) = reuse.find(&[similar], now).await.into_iter().next().flatten() {
+        let mut found = reuse.find(&[similar], now).await.into_iter().next().flatten();
+        if let (None, Some(similarity)) = (&found, policy.similarity) {
+            let shelf = reuse.shelf(course, seat, &case.row.project);
+            found = reuse.find_nearest(case, &shelf, *keys, similarity, &pipeline.counters, now).await;
+        }
+        if let Some(cached) = found {
             let audit = if standing == Standing::InUse { policy.audit } else { 1.0 };
             course.take_similar(again(&cached, seat, ReuseKind::Similar), audit, case);
         }
@@ -163,6 +168,12 @@ async fn take_in(
 ) {
     if let (Ok(verdict), Some(reuse), Some(keys)) = (&called.result, &pipeline.reuse, keys) {
         reuse.keep(course, &case.row.project, keys, verdict, pipeline.clock.now()).await;
+        let (project, metric) = (&case.row.project, &course.decision.metric);
+        if let Some(policy) = course.metric.reuse.filter(|_| keys.rest.is_some())
+            && pipeline.similar.standing(project, metric, &seat.version, &policy) != Standing::Stopped
+        {
+            reuse.add_nearest(case, reuse.shelf(course, seat, project), keys, &pipeline.counters).await;
+        }
     }
     if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
         let (project, metric) = (&case.row.project, &course.decision.metric);

@@ -8,12 +8,14 @@ use assize_core::{
     Accepted, Allocation, Decision, DecisionState, Draw, Interaction, JudgeName, JudgeVersion, Metric, MetricName, Outcome,
     Reason, Scored, Step, Timestamp, Verdict,
 };
+use tokio::sync::OnceCell;
 
 use super::Pipeline;
 use super::allocations::Allocations;
 use super::batch::Way;
 use super::call::Called;
 use super::course::Course;
+use super::nearest::Vectors;
 use super::panel::Panel;
 use super::seat::Seats;
 
@@ -27,6 +29,8 @@ pub struct Case<'a> {
     pub draw: Draw,
     /// How it came.
     pub way: Way,
+    /// What its texts mean, once it was asked for.
+    pub vectors: OnceCell<Option<Arc<Vectors>>>,
     recorded: &'a Recorded,
     allocations: &'a Allocations,
 }
@@ -109,7 +113,8 @@ pub fn open<'a>(
     let gone = all().filter(|decision| seated(panel, decision).is_none());
     let gone = gone.map(|decision| failed(decision, &judge_gone())).collect();
     let draw = pipeline.draw_key.draw(row.key);
-    (gone, Some(Case { row, panel, subject, retries, draw, way, recorded, allocations: &pipeline.allocations }))
+    let (vectors, allocations) = (OnceCell::new(), &pipeline.allocations);
+    (gone, Some(Case { row, panel, subject, retries, draw, way, vectors, recorded, allocations }))
 }
 
 /// The decisions that were drawn and have no outcome yet.

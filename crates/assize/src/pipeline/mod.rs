@@ -17,6 +17,7 @@ pub mod gate;
 pub mod judges;
 pub mod local;
 pub mod models;
+pub mod nearest;
 pub mod own;
 pub mod panel;
 pub mod report;

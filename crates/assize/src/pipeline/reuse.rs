@@ -8,15 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use assize_core::{
-    CacheEntry, CacheKey, CachedVerdict, Interaction, JudgeVersion, NanoUsd, ProjectName, ReuseKind, Reused, TenantName,
-    Timestamp, Verdict, VerdictCache,
+    CacheEntry, CacheKey, CachedVerdict, Interaction, JudgeVersion, NanoUsd, ProjectName, ReuseKind, Reused, StoreError,
+    TenantName, Timestamp, Verdict, VerdictCache,
 };
 use assize_judge::cache_key;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::case::Case;
 use super::course::Course;
+use super::nearest::{Nearest, ShelfName, Vectors};
 use super::seat::CalledSeat;
+use crate::counters::Counters;
 
 /// Who pays for a project.
 pub type TenantOf = Arc<dyn Fn(&ProjectName) -> TenantName + Send + Sync>;
@@ -26,6 +29,8 @@ pub struct Reuse {
     cache: Arc<dyn VerdictCache>,
     tenant_of: TenantOf,
     flights: Arc<Flights>,
+    /// What finds verdicts by meaning, where there is a model for it.
+    nearest: Option<Nearest>,
 }
 
 /// The keys under which a judge's answer to one metric's question is found again.
@@ -34,16 +39,34 @@ pub struct Keys {
     pub exact: CacheKey,
     /// Where the metric uses verdicts on nearly the same, and the judge is its reference.
     pub similar: Option<CacheKey>,
+    /// The digest of what must be the same where texts are compared by meaning, if the metric does that.
+    pub rest: Option<CacheKey>,
 }
 
 impl Reuse {
     pub fn new(cache: Arc<dyn VerdictCache>, tenant_of: TenantOf) -> Self {
-        Self { cache, tenant_of, flights: Arc::default() }
+        Self { cache, tenant_of, flights: Arc::default(), nearest: None }
     }
 
-    /// The cache itself, to be purged or counted.
+    /// The same, which also finds verdicts by meaning where a metric wants that.
+    pub fn with_nearest(self, nearest: Option<Nearest>) -> Self {
+        Self { nearest, ..self }
+    }
+
+    /// The cache itself, to be counted.
     pub fn cache(&self) -> &dyn VerdictCache {
         self.cache.as_ref()
+    }
+
+    /// Forgets everything of `tenant`. How many verdicts that were.
+    ///
+    /// # Errors
+    /// Where something of it may still be there; the message says where.
+    pub async fn purge(&self, tenant: &TenantName) -> Result<u64, StoreError> {
+        if let Some(nearest) = &self.nearest {
+            nearest.forget(tenant);
+        }
+        self.cache.purge(tenant).await
     }
 
     /// The keys of what the course asks next; `None` where the answer depends on more than a key covers.
@@ -56,12 +79,44 @@ impl Reuse {
         let exact = cache_key::exact(&tenant, metric, version, interaction, seat.without_context);
         let wants_similar = course.metric.reuse.is_some() && course.is_at_reference();
         let similar = || cache_key::normalised(&tenant, metric, version, interaction, seat.without_context);
-        Some(Keys { exact, similar: wants_similar.then(similar) })
+        let compares = course.metric.reuse.is_some_and(|reuse| reuse.similarity.is_some()) && self.nearest.is_some();
+        let rest = || cache_key::rest(&tenant, metric, version, interaction, seat.without_context);
+        Some(Keys { exact, similar: wants_similar.then(similar), rest: (wants_similar && compares).then(rest) })
     }
 
     /// What is kept under `keys`, in their order.
     pub async fn find(&self, keys: &[CacheKey], now: Timestamp) -> Vec<Option<Arc<CachedVerdict>>> {
         self.cache.get(keys, now).await
+    }
+
+    /// What is kept on what means nearly the same as the case, by the metric's measure.
+    pub async fn find_nearest(
+        &self,
+        case: &Case<'_>,
+        shelf: &ShelfName,
+        keys: Keys,
+        similarity: f64,
+        counters: &Counters,
+        now: Timestamp,
+    ) -> Option<Arc<CachedVerdict>> {
+        let (nearest, rest) = (self.nearest.as_ref()?, keys.rest?);
+        let vectors = vectors(nearest, case, counters).await?;
+        let key = nearest.find(shelf, rest, &vectors, similarity).await?;
+        self.find(&[key], now).await.into_iter().next().flatten()
+    }
+
+    /// Has what was kept on the case found by its meaning, too.
+    pub async fn add_nearest(&self, case: &Case<'_>, shelf: ShelfName, keys: Keys, counters: &Counters) {
+        let (Some(nearest), Some(rest)) = (&self.nearest, keys.rest) else { return };
+        if let Some(vectors) = vectors(nearest, case, counters).await {
+            nearest.add(shelf, rest, vectors, keys.exact);
+        }
+    }
+
+    /// Where verdicts of the judge in `seat` on the course's metric stand.
+    pub fn shelf(&self, course: &Course<'_>, seat: &CalledSeat, project: &ProjectName) -> ShelfName {
+        let tenant = (self.tenant_of)(project);
+        ShelfName { tenant, metric: course.decision.metric.clone(), version: seat.version.clone() }
     }
 
     /// Keeps a verdict that was given anew.
@@ -79,6 +134,20 @@ impl Reuse {
     pub fn take_on(&self, key: CacheKey) -> Result<Flight, BoxFuture<'static, ()>> {
         self.flights.take_on(key)
     }
+}
+
+/// What the case's texts mean, computed once; a failure is counted once, and then they mean nothing that can be compared.
+async fn vectors(nearest: &Nearest, case: &Case<'_>, counters: &Counters) -> Option<Arc<Vectors>> {
+    let embed = async || {
+        nearest.vectors(case.subject).await.map(|vectors| vectors.map(Arc::new)).unwrap_or_else(|error| {
+            counters.fault("embed");
+            if nearest.should_say() {
+                tracing::warn!(%error, "texts cannot be compared by meaning; their judges are asked instead");
+            }
+            None
+        })
+    };
+    case.vectors.get_or_init(embed).await.clone()
 }
 
 /// A verdict of the cache as that of `seat`, for nothing.

@@ -15,6 +15,7 @@ use super::batch::Way;
 use super::case;
 use super::course::Course;
 use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
+use super::nearest::EMBED_MAX;
 use crate::config::policy::Pace;
 
 /// How drawn items are worked on.
@@ -44,7 +45,7 @@ impl Limits {
         });
         // In each round a group may ask for some of its metrics, wait for what others ask, and ask for the rest after all.
         let round = longest.max().unwrap_or_default().saturating_mul(2).saturating_add(super::reuse::WAIT_MAX);
-        round.saturating_mul(u32::try_from(called_max.max(1)).unwrap_or(u32::MAX)).saturating_add(SLOT_WAIT_MAX)
+        round.saturating_mul(u32::try_from(called_max.max(1)).unwrap_or(u32::MAX)).saturating_add(SLOT_WAIT_MAX + EMBED_MAX)
     }
 
     /// How long an item that went back `retries` times waits before it is offered again.

@@ -104,6 +104,30 @@ const WRONG: &[(&str, &str, usize, &[&str])] = &[
     ("api_key_env", "api_key = \"sk-secret\"\napi_key_env", 5, &["unknown key `api_key`", "`api_key_env`"]),
 ];
 
+/// The configuration as written, whose metric compares texts by meaning.
+fn compares(cache: &str) -> String {
+    let cascade = "[\"refusal-words\", \"gpt-4o\"]";
+    assert!(AS_WRITTEN.contains(cascade));
+    format!("{}\n{cache}", AS_WRITTEN.replacen(cascade, &format!("{cascade}\nreuse = {{ similarity = 0.95 }}"), 1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_are_compared_by_a_model_that_is_there() {
+    let ended = check(&compares("")).await.code(2);
+    let parts = ["error: c.toml:22: ", "[[metric]] \"refusal\"", "`reuse.similarity`", "`embeddings` under [cache]"];
+    assert!(parts.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
+    // With the feature the folder is looked at; without it, what stands in the way is the build.
+    let folder = "[cache]\nembeddings = \"no-such-folder\"\n";
+    let ended = check(&compares(folder)).await.code(2);
+    let parts = match cfg!(feature = "bert") {
+        true => ["[cache] embeddings: ", "no-such-folder"],
+        false => ["[[metric]] \"refusal\": `reuse.similarity`", "build with --features bert"],
+    };
+    assert!(parts.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
+    let ended = check(&format!("{AS_WRITTEN}\n{folder}")).await.code(2);
+    assert!(ended.stderr.starts_with("error: c.toml:") && ended.stderr.contains("embeddings"), "{}", ended.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_names_file_line_and_key() {
     let mut failures = Vec::new();

@@ -21,6 +21,7 @@ mod judge_cli;
 mod judge_train;
 mod judging;
 mod metrics_api;
+mod nearest;
 mod otlp;
 mod resilience;
 mod restart;

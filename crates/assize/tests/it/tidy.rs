@@ -187,6 +187,7 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[server]\n", ""),
         ("[ingest]\n", ""),
         ("[store]\n", ""),
+        ("[cache]\n", ""),
         ("[score]\n", ""),
         ("[report]\n", ""),
         ("[sampling]\n", ""),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::BertError;
-use super::batch::{Size, received};
+use super::batch::{Answer, Size, received};
 use super::engine::{Engine, Purpose, Settings};
 use super::tokens::Text;
 
@@ -64,14 +64,27 @@ impl Embedder {
     /// # Errors
     /// Where the model gives none; the whole call fails with the first of them.
     pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BertError> {
+        Ok(self.answers(texts).await?.into_iter().map(|answer| answer.values).collect())
+    }
+
+    /// As [`Self::embed`]; `None` for a text of which the model did not read all, since it was longer than the length cap.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub async fn embed_whole(&self, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>, BertError> {
+        let answers = self.answers(texts).await?.into_iter();
+        Ok(answers.map(|answer| (!answer.cut).then_some(answer.values)).collect())
+    }
+
+    async fn answers(&self, texts: &[&str]) -> Result<Vec<Answer>, BertError> {
         let mut waiting = Vec::with_capacity(texts.len());
         for text in texts {
             waiting.push(self.engine.pool.put(Text { first: (*text).to_owned(), second: None }).await?);
         }
-        let mut vectors = Vec::with_capacity(texts.len());
+        let mut answers = Vec::with_capacity(texts.len());
         for answer in waiting {
-            vectors.push(received(answer).await?.values);
+            answers.push(received(answer).await?);
         }
-        Ok(vectors)
+        Ok(answers)
     }
 }

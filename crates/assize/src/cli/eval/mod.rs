@@ -30,11 +30,12 @@ use super::serve::StopSignal;
 use super::{Ending, light_runtime, say};
 use crate::access::Principal;
 use crate::config::settings::Settings;
-use crate::config::{PolicySpec, load};
+use crate::config::{ConfigError, PolicySpec, load};
 use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::accept::{AcceptError, accept};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
@@ -171,7 +172,7 @@ impl Eval {
             Arc::new(Counters::new()),
             limits,
         );
-        let pipeline = Arc::new(Pipeline { reuse: self.reuse(settings).await?, ..pipeline });
+        let pipeline = Arc::new(Pipeline { reuse: self.reuse(settings, spec).await?, ..pipeline });
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({
@@ -211,12 +212,14 @@ impl Eval {
     }
 
     /// The verdicts of `--data`.
-    async fn reuse(&self, settings: &Settings) -> Result<Option<Reuse>, String> {
+    async fn reuse(&self, settings: &Settings, spec: &PolicySpec) -> Result<Option<Reuse>, String> {
         let Some(data) = self.data.as_ref().filter(|_| !self.no_cache) else { return Ok(None) };
         std::fs::create_dir_all(data).map_err(|error| format!("{}: the directory cannot be made: {error}", data.display()))?;
         let url = format!("sqlite:{}", data.display());
         let cache = assize_store::cache::open(&url, settings.cache.bounds()).await.map_err(|error| error.message)?;
-        Ok(Some(Reuse::new(cache, Arc::new(TenantName::of_project))))
+        let explain = |error: ConfigError| load::explain(self.config.as_deref(), &error.to_string());
+        let nearest = embeddings::open(settings, spec).map_err(explain)?;
+        Ok(Some(Reuse::new(cache, Arc::new(TenantName::of_project)).with_nearest(nearest)))
     }
 
     fn how_to_go_on(&self, summary: &Summary) -> String {
