@@ -31,12 +31,12 @@ const CHANGES: usize = 100;
 /// The metrics of a project.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetricsBody {
-    pub metrics: Vec<MetricView>,
+    pub metrics: Vec<OwnMetricView>,
 }
 
 /// A metric of a project.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct MetricView {
+pub struct OwnMetricView {
     pub metric: String,
     /// `configuration`, or `project` where it is the project's own.
     pub source: String,
@@ -106,7 +106,7 @@ pub async fn list(
 
 /// Look at a metric of a project.
 #[utoipa::path(get, path = "/v1/projects/{project}/metrics/{metric}", operation_id = "show_metric", tag = "control",
-    params(("project" = String, Path), ("metric" = String, Path)), responses((status = 200, body = MetricView), (status = 404, body = ErrorBody)))]
+    params(("project" = String, Path), ("metric" = String, Path)), responses((status = 200, body = OwnMetricView), (status = 404, body = ErrorBody)))]
 pub async fn show(
     State(server): State<Arc<Server>>,
     reader: Reader,
@@ -123,7 +123,7 @@ pub async fn show(
 #[utoipa::path(put, path = "/v1/projects/{project}/metrics/{metric}", operation_id = "put_metric", tag = "control",
     params(("project" = String, Path), ("metric" = String, Path), ("If-Match" = Option<String>, Header, description = "the version that is to be changed; 0 where there is to be none")),
     request_body(content = Object, description = "the keys of a `[[metric]]` of the configuration"),
-    responses((status = 201, body = MetricView), (status = 200, body = MetricView), (status = 400, body = ErrorBody), (status = 412, body = ErrorBody)))]
+    responses((status = 201, body = OwnMetricView), (status = 200, body = OwnMetricView), (status = 400, body = ErrorBody), (status = 412, body = ErrorBody)))]
 pub async fn put(
     State(server): State<Arc<Server>>,
     Admin(who): Admin,
@@ -229,7 +229,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     version.map(Some).map_err(wrong)
 }
 
-fn tagged(status: StatusCode, view: MetricView) -> Response {
+fn tagged(status: StatusCode, view: OwnMetricView) -> Response {
     let tag = HeaderValue::from_str(&format!("\"{}\"", view.version));
     let mut response = (status, Json(view)).into_response();
     if let Ok(tag) = tag {
@@ -239,7 +239,7 @@ fn tagged(status: StatusCode, view: MetricView) -> Response {
 }
 
 /// How a metric stands; `None` where there is none of the name.
-fn view(server: &Server, project: &ProjectName, name: &MetricName) -> Option<MetricView> {
+fn view(server: &Server, project: &ProjectName, name: &MetricName) -> Option<OwnMetricView> {
     let panels = &server.pipeline.panels;
     let own = panels.own_metrics(project).remove(name);
     let panel = panels.of_project(project);
@@ -253,7 +253,7 @@ fn view(server: &Server, project: &ProjectName, name: &MetricName) -> Option<Met
     let names_judge = |warning: &String| reference.is_some_and(|tier| warning.contains(&format!("judge {} ", tier.judge)));
     let definition = own.as_ref().and_then(|own| own.spec.clone()).or_else(|| panels.default_metric(name).filter(|_| !is_own));
     let problem = own.as_ref().and_then(|own| own.problem.clone());
-    Some(MetricView {
+    Some(OwnMetricView {
         metric: name.to_string(),
         source: if is_own { "project" } else { "configuration" }.to_owned(),
         version: own.as_ref().map_or(0, |own| own.version),

@@ -29,6 +29,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/projects/{project}/keys"),
     ("post", "/v1/projects/{project}/keys"),
     ("delete", "/v1/projects/{project}/keys/{id}"),
+    ("get", "/v1/projects/{project}/metrics"),
+    ("get", "/v1/projects/{project}/metrics/{metric}"),
+    ("put", "/v1/projects/{project}/metrics/{metric}"),
+    ("delete", "/v1/projects/{project}/metrics/{metric}"),
+    ("get", "/v1/projects/{project}/metrics/{metric}/versions"),
+    ("post", "/v1/projects/{project}/metrics/{metric}/dry-run"),
+    ("get", "/v1/projects/{project}/metrics/{metric}/bridge"),
+    ("get", "/v1/estimates/compare"),
+    ("get", "/v1/judges"),
     ("post", "/v1/traces"),
     ("post", "/v1/logs"),
     ("post", "/api/public/otel/v1/traces"),
@@ -51,7 +60,7 @@ async fn the_description_lists_every_route_and_answers_have_its_shape() {
     for (method, path) in ROUTES.iter().copied() {
         assert!(document["paths"][path][method].is_object(), "{method} {path} is not described");
         // What is described is there: whatever it says without a key, it is not "there is nothing".
-        let concrete = path.replace("{project}", "default").replace("{id}", "x");
+        let concrete = path.replace("{project}", "default").replace("{id}", "x").replace("{metric}", "refusal");
         let answer = Answer::of(server.plain(method.to_uppercase().parse().unwrap(), &concrete)).await;
         assert!(!matches!(answer.status.as_u16(), 404 | 405), "{method} {path}: {}", answer.status);
     }
@@ -72,6 +81,11 @@ async fn the_description_lists_every_route_and_answers_have_its_shape() {
         ("SpendBody", "/v1/spend?group_by=metric"),
         ("ProjectsBody", "/v1/projects"),
         ("KeysBody", "/v1/projects/default/keys"),
+        ("MetricsBody", "/v1/projects/default/metrics"),
+        ("OwnMetricView", "/v1/projects/default/metrics/refusal"),
+        ("ChangesBody", "/v1/projects/default/metrics/refusal/versions"),
+        ("BridgeBody", "/v1/projects/default/metrics/refusal/bridge"),
+        ("JudgesBody", "/v1/judges"),
     ] {
         shaped(&document, schema, &server.get(path).await.expect(200));
     }
