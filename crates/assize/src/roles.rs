@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use assize_core::batch::BatchStore;
@@ -121,10 +122,13 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let counters = Arc::new(Counters::new());
     let nearest = if roles.score { embeddings::open(&settings, &spec).map_err(text)? } else { None };
     let reuse = stores.cache.map(|cache| Reuse::new(cache, access.tenants()).with_nearest(nearest));
+    let stop = CancellationToken::new();
     let batch = BatchLane {
         store: stores.batch,
         linger: Duration::from_secs(settings.batch.linger_seconds),
         poll_every: Duration::from_secs(settings.batch.poll_seconds.max(1)),
+        members_max: AtomicUsize::new(batch::MEMBERS_MAX),
+        stop: stop.clone(),
     };
     let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
     let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
@@ -143,7 +147,6 @@ pub async fn start(start: Start) -> Result<Running, String> {
     };
     // Last of all that can fail: a key that was made and not shown would be lost.
     let first_key = first_key(&access, bootstrap_key, &SystemClock).await?;
-    let stop = CancellationToken::new();
     let server = Arc::new(Server {
         pipeline: Arc::clone(&pipeline),
         waiting,
@@ -260,8 +263,8 @@ impl Running {
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
-            let (pipeline, stop) = (Arc::clone(&self.server.pipeline), self.stop.clone());
-            self.tasks.spawn(async move { batch::run(&pipeline, &stop).await });
+            let pipeline = Arc::clone(&self.server.pipeline);
+            self.tasks.spawn(async move { batch::run(&pipeline).await });
         }
         if roles.ingest {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));

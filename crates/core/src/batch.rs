@@ -78,8 +78,9 @@ pub trait BatchStore: Send + Sync {
     /// The lanes in which members wait that are in no batch.
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
 
-    /// Up to `max` members of the lane that are in no batch, the oldest first.
-    async fn next(&self, lane: &Lane, max: usize) -> Result<Vec<Member>, StoreError>;
+    /// Up to `max` members of the lane that are in no batch and whose deadline is at or after `deadline`, the oldest first; fewer where
+    /// their payloads come to more than `bytes_max`.
+    async fn next(&self, lane: &Lane, deadline: Timestamp, max: usize, bytes_max: usize) -> Result<Vec<Member>, StoreError>;
 
     /// Up to `max` members in no batch that must be asked in another way: their deadline is before `deadline`, or they were put off
     /// until before `now`.
@@ -94,15 +95,16 @@ pub trait BatchStore: Send + Sync {
     /// The batches on record, the oldest first.
     async fn batches(&self) -> Result<Vec<OpenBatch>, StoreError>;
 
-    /// The members that wait for a batch, in the order in which they were parked.
-    async fn members(&self, marker: &str) -> Result<Vec<Member>, StoreError>;
+    /// Up to `max` of the members that wait for a batch, in the order in which they were parked.
+    async fn members(&self, marker: &str, max: usize) -> Result<Vec<Member>, StoreError>;
 
     /// Forgets a batch; members that still wait for it are in no batch any more. Given a time, they are put off until then and asked
     /// outside a batch.
     async fn dissolve(&self, marker: &str, until: Option<Timestamp>) -> Result<(), StoreError>;
 
-    /// A member was asked in vain: it is put off until a time, to be asked outside a batch, or without one goes into the next batch.
-    async fn put_off(&self, id: &str, until: Option<Timestamp>) -> Result<(), StoreError>;
+    /// A member is put off until a time, to be asked outside a batch, or without one goes into the next batch. `tried` counts it as
+    /// asked in vain.
+    async fn put_off(&self, id: &str, until: Option<Timestamp>, tried: bool) -> Result<(), StoreError>;
 
     /// Forgets members that have gone on.
     async fn finish(&self, ids: &[String]) -> Result<(), StoreError>;

@@ -34,7 +34,7 @@ pub struct Sums {
     pub drawn_w: f64,
     /// Of the drawn, those that a draw between called tiers left out.
     pub left_out: u64,
-    /// Sum over these of the `w` of the first draw.
+    /// Sum over these of the `w` of the last draw that drew them.
     pub left_out_w: f64,
     /// Interactions with a reference verdict.
     pub judged: u64,
@@ -90,18 +90,18 @@ impl Sums {
         sums
     }
 
-    /// What an outcome in `score` adds, `probability` being the cumulative one of the last tier that was drawn.
+    /// What later draws add that moved an interaction from the cumulative probability `before` to `after`.
+    pub fn of_moved(before: f64, after: f64) -> Self {
+        Self { drawn_w: 1.0 / after - 1.0 / before, ..Self::default() }
+    }
+
+    /// What an outcome in `score` adds, `probability` being the cumulative one of the last draw that drew it.
     pub fn of_outcome(decision: &Decision, outcome: Outcome, probability: f64, reference_score: Option<f64>) -> Self {
-        let first_w = 1.0 / decision.probability;
         let is_left_out = matches!(outcome, Outcome::NotSampled | Outcome::Reused) && reference_score.is_none();
         if is_left_out {
-            return Self { left_out: 1, left_out_w: first_w, ..Self::default() };
+            return Self { left_out: 1, left_out_w: 1.0 / probability, ..Self::default() };
         }
-        let mut sums = Self { drawn_w: 1.0 / probability - first_w, ..Self::default() };
-        if let Some(h) = reference_score {
-            sums.add(&Self::of_judged(decision, probability, h));
-        }
-        sums
+        reference_score.map(|h| Self::of_judged(decision, probability, h)).unwrap_or_default()
     }
 
     /// Interactions drawn and not left out by a later draw.
@@ -109,7 +109,7 @@ impl Sums {
         self.drawn.saturating_sub(self.left_out)
     }
 
-    /// Sum of `w` over these; those that wait count with the weight of their first draw.
+    /// Sum of `w` over these; those that wait count with the weight of the last draw so far.
     pub fn drawn_for_reference_w(&self) -> f64 {
         // Where all were left out, rounding must leave nothing behind.
         if self.drawn_for_reference() == 0 { 0.0 } else { (self.drawn_w - self.left_out_w).max(0.0) }

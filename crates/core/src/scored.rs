@@ -110,6 +110,11 @@ pub struct Scored {
     pub at: Timestamp,
 }
 
+/// The cumulative probability of the last of `steps` that drew the interaction; `first`, that of accept, where there is none.
+pub fn standing<'a>(first: f64, steps: impl IntoIterator<Item = &'a Step>) -> f64 {
+    steps.into_iter().filter(|step| step.drawn).last().map_or(first, |step| step.probability)
+}
+
 impl Scored {
     /// The score that counts as the reference judge's: its own verdict, or one that it gave on the very same interaction before.
     pub fn reference_score(&self) -> Option<f64> {

@@ -42,13 +42,16 @@ impl Allocations {
 
     /// Learns anew from the results of `projects`.
     pub async fn learn(&self, results: &dyn Results, projects: &[ProjectName], now: Timestamp) -> Result<(), StoreError> {
-        let mut learned = HashMap::new();
+        let (mut learned, mut failed) = (HashMap::new(), None);
         for project in projects {
             let from = Timestamp(now.0.saturating_sub(i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX)));
-            learned.extend(allocations(project, results.cells(project, from).await?));
+            match results.cells(project, from).await {
+                Ok(cells) => learned.extend(allocations(project, cells)),
+                Err(error) => failed = Some(error),
+            }
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = learned;
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -107,11 +107,15 @@ fn unanswered(group: &[&mut Course<'_>]) -> Vec<usize> {
 
 /// Takes verdicts of the cache, and draws whether those on nearly the same will do. The keys of the group, in its order.
 async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Vec<Option<Keys>> {
-    let Some(reuse) = pipeline.reuse.as_ref().filter(|_| case.retries == 0) else { return vec![None; group.len()] };
+    let Some(reuse) = pipeline.reuse.as_ref() else { return vec![None; group.len()] };
     let mut keys = Vec::with_capacity(group.len());
     for course in group.iter() {
         let seat = course.seat().filter(|_| course.is_asking());
         keys.push(seat.and_then(|seat| reuse.keys(course, seat, case.subject)));
+    }
+    if case.retries > 0 {
+        // What failed once is asked for, and kept.
+        return keys;
     }
     let now = pipeline.clock.now();
     let mut exact = reuse.find(&keys.iter().flatten().map(|keys| keys.exact).collect::<Vec<_>>(), now).await.into_iter();

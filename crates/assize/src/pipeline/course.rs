@@ -173,6 +173,8 @@ impl<'a> Course<'a> {
         self.steps.push(step);
         self.verdicts.push(verdict);
         self.changed = true;
+        // Where the judge is asked all the same, the draw goes on record first.
+        self.asking = usize::MAX;
         if !drawn {
             let message = "a verdict of the same judge on nearly the same was used; rates are made of those judged for real";
             self.close(Outcome::Reused, Some(Reason::new("similar", message)));

@@ -156,14 +156,24 @@ impl BatchStore for SqliteBatches {
         .await
     }
 
-    async fn next(&self, lane: &Lane, max: usize) -> Result<Vec<Member>, StoreError> {
+    async fn next(&self, lane: &Lane, deadline: Timestamp, max: usize, bytes_max: usize) -> Result<Vec<Member>, StoreError> {
         let lane = lane.clone();
         self.read(move |connection| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM member WHERE provider = ?1 AND model = ?2 AND marker IS NULL AND until IS NULL
-                 ORDER BY seq LIMIT ?3"
-            );
-            members(connection, &sql, params![lane.provider.as_str(), lane.model, limit(max)])
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM member WHERE provider = ?1 AND model = ?2 AND marker IS NULL AND until IS NULL AND deadline >= ?3
+                 ORDER BY seq LIMIT ?4"
+            ))?;
+            let mut rows = statement.query(params![lane.provider.as_str(), lane.model, deadline.0, limit(max)])?;
+            let (mut found, mut bytes) = (Vec::new(), 0_usize);
+            while let Some(row) = rows.next()? {
+                let one = member(row)?;
+                bytes = bytes.saturating_add(one.entry.payload.as_ref().map_or(0, Vec::len));
+                if bytes > bytes_max && !found.is_empty() {
+                    break;
+                }
+                found.push(one);
+            }
+            Ok(found)
         })
         .await
     }
@@ -226,10 +236,11 @@ impl BatchStore for SqliteBatches {
         .await
     }
 
-    async fn members(&self, marker: &str) -> Result<Vec<Member>, StoreError> {
+    async fn members(&self, marker: &str, max: usize) -> Result<Vec<Member>, StoreError> {
         let marker = marker.to_owned();
         self.read(move |connection| {
-            members(connection, &format!("SELECT {COLUMNS} FROM member WHERE marker = ?1 ORDER BY seq"), [marker])
+            let sql = format!("SELECT {COLUMNS} FROM member WHERE marker = ?1 ORDER BY seq LIMIT ?2");
+            members(connection, &sql, params![marker, limit(max)])
         })
         .await
     }
@@ -245,12 +256,12 @@ impl BatchStore for SqliteBatches {
         .await
     }
 
-    async fn put_off(&self, id: &str, until: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn put_off(&self, id: &str, until: Option<Timestamp>, tried: bool) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.write(0, move |connection| {
             let mut update =
-                connection.prepare_cached("UPDATE member SET marker = NULL, until = ?2, retries = retries + 1 WHERE id = ?1")?;
-            update.execute(params![id, until.map(|until| until.0)]).map(|_| ())
+                connection.prepare_cached("UPDATE member SET marker = NULL, until = ?2, retries = retries + ?3 WHERE id = ?1")?;
+            update.execute(params![id, until.map(|until| until.0), tried]).map(|_| ())
         })
         .await
     }

@@ -36,8 +36,15 @@ pub async fn run(opener: &dyn Opener<dyn BatchStore>) {
     let [a, b, c, other] = [member("a", "m", 0), member("b", "m", 1), member("c", "m", 2), member("o", "n", 0)];
     store.park(&[a.clone(), b.clone(), other.clone()]).await.unwrap();
     store.park(&[c.clone(), Member { judge: judge("else"), ..a.clone() }]).await.unwrap();
-    assert_eq!(store.next(&lane("m"), 10).await.unwrap(), [a.clone(), b.clone(), c.clone()], "as parked first, oldest first");
-    assert_eq!(ids(&store.next(&lane("m"), 2).await.unwrap()), ["a", "b"]);
+    assert_eq!(
+        store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap(),
+        [a.clone(), b.clone(), c.clone()],
+        "as parked first, oldest first"
+    );
+    assert_eq!(ids(&store.next(&lane("m"), MORNING, 2, usize::MAX).await.unwrap()), ["a", "b"]);
+    assert_eq!(ids(&store.next(&lane("m"), b.deadline, 10, usize::MAX).await.unwrap()), ["b", "c"], "those with time left");
+    assert_eq!(ids(&store.next(&lane("m"), MORNING, 10, 1).await.unwrap()), ["a"], "one at the least");
+    assert_eq!(ids(&store.members("b9", 10).await.unwrap()), [] as [&str; 0]);
     let waiting = store.waiting().await.unwrap();
     assert_eq!(waiting.iter().map(|w| (w.lane.model.as_str(), w.members)).collect::<Vec<_>>(), [("m", 3), ("n", 1)]);
     assert_eq!(waiting[0].oldest, a.parked_at);
@@ -52,31 +59,31 @@ pub async fn run(opener: &dyn Opener<dyn BatchStore>) {
         "an intent outlives a crash"
     );
     assert_eq!((batch.lane, batch.deadline), (lane("m"), a.deadline));
-    assert_eq!(store.members("b1").await.unwrap(), [a.clone(), b.clone()]);
-    assert_eq!(ids(&store.next(&lane("m"), 10).await.unwrap()), ["c"], "members of a batch are in no other");
+    assert_eq!(store.members("b1", 10).await.unwrap(), [a.clone(), b.clone()]);
+    assert_eq!(ids(&store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap()), ["c"], "members of a batch are in no other");
     store.intend("b2", &lane("m"), &["b".to_owned(), "c".to_owned()], Timestamp(MORNING.0 + 1)).await.unwrap();
-    assert_eq!(ids(&store.members("b1").await.unwrap()), ["a", "b"], "members stay in their batch");
-    assert_eq!(ids(&store.members("b2").await.unwrap()), ["c"]);
+    assert_eq!(ids(&store.members("b1", 10).await.unwrap()), ["a", "b"], "members stay in their batch");
+    assert_eq!(ids(&store.members("b2", 10).await.unwrap()), ["c"]);
 
     store.submitted("b1", "batch_123").await.unwrap();
     assert_eq!(store.batches().await.unwrap()[0].provider_id.as_deref(), Some("batch_123"));
     store.finish(&["a".to_owned(), "nobody".to_owned()]).await.unwrap();
     assert!(!store.is_parked("a").await.unwrap() && store.is_parked("b").await.unwrap());
     store.dissolve("b1", None).await.unwrap();
-    assert_eq!(ids(&store.next(&lane("m"), 10).await.unwrap()), ["b"], "what was not answered waits again");
+    assert_eq!(ids(&store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap()), ["b"], "what was not answered waits again");
     assert_eq!(store.batches().await.unwrap().len(), 1);
 
     // Deadlines: b's is at 61 minutes, o's at 60; c is in a batch and not due.
     let at = |minutes: i64| Timestamp(MORNING.0 + minutes * 60_000);
     assert_eq!(ids(&store.due(at(61), at(0), 10).await.unwrap()), ["o"]);
     assert_eq!(ids(&store.due(at(62), at(0), 10).await.unwrap()), ["o", "b"]);
-    store.put_off("b", None).await.unwrap();
-    assert_eq!(ids(&store.next(&lane("m"), 10).await.unwrap()), ["b"], "into the next batch");
-    store.put_off("b", Some(at(70))).await.unwrap();
+    store.put_off("b", None, true).await.unwrap();
+    assert_eq!(ids(&store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap()), ["b"], "into the next batch");
+    store.put_off("b", Some(at(70)), false).await.unwrap();
     assert_eq!(ids(&store.due(at(62), at(70), 10).await.unwrap()), ["o"]);
     let due = store.due(at(62), at(71), 10).await.unwrap();
-    assert_eq!((ids(&due), due[1].retries), (vec!["o", "b"], 2));
-    assert!(store.next(&lane("m"), 10).await.unwrap().is_empty(), "what is put off goes into no batch");
+    assert_eq!((ids(&due), due[1].retries), (vec!["o", "b"], 1));
+    assert!(store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap().is_empty(), "what is put off goes into no batch");
     store.dissolve("b2", Some(at(5))).await.unwrap();
     assert_eq!(ids(&store.due(at(0), at(6), 10).await.unwrap()), ["c"], "a batch that was refused is asked for outside");
     assert!(store.batches().await.unwrap().is_empty());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use assize_core::results::{Sums, SumsBucket, SumsQuery};
+use assize_core::scored::standing;
 use assize_core::{Accepted, DecisionState, Dimension, Outcome, Reason, Scored, Step, Timestamp};
 
 use crate::samples::{MORNING, decision, judge, judge_failed, judged, metric, project, row_of, verdict, version};
@@ -59,6 +60,10 @@ pub fn mixed(count: u64) -> (Vec<Accepted>, Vec<Scored>) {
                 0 => {}
                 1 => scored.push(judge_failed(&row, "refusal")),
                 2 => scored.push(Scored { outcome: None, verdicts: vec![], ..judge_failed(&row, "refusal") }),
+                3 if pick(3, 12) == 0 => {
+                    let one = later_draw(judged(&row, "refusal", 0.5), true);
+                    scored.push(Scored { outcome: None, verdicts: vec![verdict("mini", 0.4)], ..one });
+                }
                 3 => {
                     let one = judged(&row, "refusal", pick(101, 10) as f64 / 100.0);
                     scored.push(later_draw(one, pick(2, 11) == 0));
@@ -92,8 +97,10 @@ pub fn expected_sums(rows: &[Accepted], scored: &[Scored], query: &SumsQuery) ->
         let mut sums = Sums::of_accepted(decision);
         for scored in scored.iter().filter(|scored| scored.row.key == row.key && scored.metric == query.metric) {
             sums.add(&Sums::of_calls(&scored.calls));
+            let stands = standing(decision.probability, &scored.steps);
+            sums.add(&Sums::of_moved(decision.probability, stands));
             if let Some(outcome) = scored.outcome {
-                sums.add(&Sums::of_outcome(decision, outcome, scored.probability, scored.reference_score()));
+                sums.add(&Sums::of_outcome(decision, outcome, stands, scored.reference_score()));
             }
         }
         let value = query.by.as_ref().and_then(|by| row.dimensions.iter().find(|(dimension, _)| dimension == by));

@@ -105,6 +105,7 @@ impl Line {
         let mut sums = Sums::of_accepted(&decision);
         if self.drawn {
             let probability = self.last_probability.unwrap_or(self.probability);
+            sums.add(&Sums::of_moved(self.probability, probability));
             sums.add(&Sums::of_outcome(&decision, outcome, probability, self.score));
         }
         sums.add(&Sums {

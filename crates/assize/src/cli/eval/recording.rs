@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{Recorded, Recorder, Sums};
+use assize_core::scored::standing;
 use assize_core::{CallRecord, DecisionState, MetricName, RowKey, Scored, Step, StoreError, Verdict};
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -215,6 +216,11 @@ impl Recorder for Recording {
             inner.tally.add(&one.metric, &Sums::of_calls(&one.calls));
             let Some(mut open) = inner.open.remove(&one.row.key) else { continue };
             open.calls.entry(one.metric.clone()).or_default().extend(one.calls.iter().cloned());
+            if let Some(decision) = one.row.decision(&one.metric) {
+                let known = open.steps.iter().filter(|(metric, _)| *metric == one.metric).map(|(_, step)| step);
+                let (before, stands) = (standing(decision.probability, known), standing(decision.probability, &one.steps));
+                inner.tally.add(&one.metric, &Sums::of_moved(before, stands));
+            }
             if one.outcome.is_none() {
                 open.verdicts.extend(one.verdicts.iter().map(|verdict| (one.metric.clone(), verdict.clone())));
                 open.steps.retain(|(metric, _)| *metric != one.metric);
@@ -222,14 +228,15 @@ impl Recorder for Recording {
             }
             if let (Some(outcome), Some(decision)) = (one.outcome, one.row.decision(&one.metric)) {
                 let score = one.reference_score();
-                inner.tally.add(&one.metric, &Sums::of_outcome(decision, outcome, one.probability, score));
+                let stands = standing(decision.probability, &one.steps);
+                inner.tally.add(&one.metric, &Sums::of_outcome(decision, outcome, stands, score));
                 let verdict = one.verdicts.last().filter(|_| score.is_some());
                 inner.tally.close(&one.metric, outcome, true, told(one.reason.as_ref()));
                 open.closed.push(one.metric.clone());
                 let calls = open.calls.remove(&one.metric).unwrap_or_default();
                 if inner.output.is_some() {
                     let line = Line::new(&one.row, decision, outcome, one.reason.as_ref(), verdict, &calls);
-                    open.lines.push(line.of_last_draw(one.probability));
+                    open.lines.push(line.of_last_draw(stands));
                 }
             }
             if open.closed.len() == one.row.decisions.len() {

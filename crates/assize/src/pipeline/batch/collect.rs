@@ -1,6 +1,7 @@
 //! Following a batch, and taking its members on when it has ended.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use assize_core::batch::{Member, OpenBatch};
 use assize_core::judge::CallFailure;
@@ -19,7 +20,7 @@ const AT_ONCE: usize = 32;
 
 /// Asks how far the batch is, and takes on what was answered if it has ended.
 pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch, id: &str) -> Result<(), StoreError> {
-    let members = lane.store.members(&batch.marker).await?;
+    let members = lane.store.members(&batch.marker, 1).await?;
     let now = pipeline.clock.now();
     let Some(first) = members.first() else { return lane.store.dissolve(&batch.marker, None).await };
     let Some(client) = seat_of(pipeline, first).await?.and_then(|(seat, _)| seat.batch) else {
@@ -42,12 +43,20 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             return Ok(());
         }
         BatchState::Waiting | BatchState::Cancelling => return Ok(()),
+        BatchState::Ended(BatchEnd::Failed) if status.why.as_deref().is_some_and(|why| why.contains("limit")) => {
+            // Too much at once for the account: smaller batches pass.
+            let half = (usize::try_from(batch.members).unwrap_or(usize::MAX) / 2).max(1);
+            lane.members_max.fetch_min(half, Ordering::Relaxed);
+            tracing::warn!(batch = id, why = status.why, members_max = half, "a batch was too large: smaller ones are made");
+            return lane.store.dissolve(&batch.marker, None).await;
+        }
         BatchState::Ended(BatchEnd::Failed) => {
             tracing::warn!(batch = id, why = status.why, "a batch was refused: its questions are asked one by one");
             return lane.store.dissolve(&batch.marker, Some(now)).await;
         }
         BatchState::Ended(_) => {}
     }
+    let members = lane.store.members(&batch.marker, usize::MAX).await?;
     let mut waiting: HashMap<String, Member> = members.into_iter().map(|member| (member.id.clone(), member)).collect();
     let expected = waiting.keys().cloned().collect();
     let mut results = match client.batches.results(&reference, expected).await {
@@ -60,6 +69,13 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
     let mut going: FuturesUnordered<BoxFuture<'_, Result<(), StoreError>>> = FuturesUnordered::new();
     let mut failed: Option<StoreError> = None;
     loop {
+        if lane.stop.is_cancelled() {
+            // The rest is read at the next start.
+            while let Some(gone) = going.next().await {
+                failed = gone.err().or(failed);
+            }
+            return failed.map_or(Ok(()), Err);
+        }
         let result = match results.next().await {
             Ok(Some(result)) => result,
             Ok(None) => break,
@@ -100,9 +116,8 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         malformed = report.malformed,
         "a batch has ended"
     );
-    let now = pipeline.clock.now();
-    let again = if batch.deadline > now.plus(MARGIN) { None } else { Some(now) };
-    lane.store.dissolve(&batch.marker, again).await
+    // What has time left goes into the next one; what has not is due.
+    lane.store.dissolve(&batch.marker, None).await
 }
 
 /// Keeps a batch that cannot be followed now until its time is up; then what still waits for it is asked outside a batch.

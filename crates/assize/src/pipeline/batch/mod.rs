@@ -8,7 +8,10 @@
 mod collect;
 mod submit;
 
+pub use submit::MEMBERS_MAX;
+
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use assize_core::batch::{BatchStore, Lane, Member};
@@ -41,6 +44,10 @@ pub struct BatchLane {
     pub linger: Duration,
     /// Providers are asked this often how far they are.
     pub poll_every: Duration,
+    /// Members of one batch, at the most; less than at first where a provider has refused more.
+    pub members_max: AtomicUsize,
+    /// Nothing new is begun once this is cancelled.
+    pub stop: CancellationToken,
 }
 
 /// How an interaction comes before its judges.
@@ -159,25 +166,25 @@ async fn seat_of(pipeline: &Pipeline, member: &Member) -> Result<Option<(CalledS
 /// Takes a member on its way and forgets it, or has it wait again where a judge could not be had.
 async fn go_on(pipeline: &Pipeline, lane: &BatchLane, member: Member, way: Way) -> Result<(), StoreError> {
     let Member { id, entry, deadline, retries, .. } = member;
-    let Ended { wait, in_vain, .. } = hear(pipeline, entry, retries, way).await?;
+    let Ended { wait, in_vain, tried, .. } = hear(pipeline, entry, retries, way).await?;
     let now = pipeline.clock.now();
     match wait {
         None => lane.store.finish(&[id]).await,
         // What failed in a batch may go into the next one, as long as there is time; not where a part was answered, or another
         // judge is waited for: all of its questions would be asked and paid again.
-        Some(_) if in_vain && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None).await,
-        Some(wait) => lane.store.put_off(&id, Some(now.plus(wait))).await,
+        Some(_) if in_vain && deadline > now.plus(MARGIN) => lane.store.put_off(&id, None, tried).await,
+        Some(wait) => lane.store.put_off(&id, Some(now.plus(wait)), tried).await,
     }
 }
 
-/// Submits, follows and collects batches until `stop`.
-pub async fn run(pipeline: &Pipeline, stop: &CancellationToken) {
+/// Submits, follows and collects batches until it is told to stop; what is in hand then is finished.
+pub async fn run(pipeline: &Pipeline) {
     let Some(lane) = &pipeline.batch else { return };
     loop {
-        if let Err(error) = stop.run_until_cancelled(tick(pipeline, lane)).await.unwrap_or(Ok(())) {
+        if let Err(error) = tick(pipeline, lane).await {
             fault(pipeline, &error);
         }
-        if stop.run_until_cancelled(tokio::time::sleep(lane.poll_every)).await.is_none() {
+        if lane.stop.run_until_cancelled(tokio::time::sleep(lane.poll_every)).await.is_none() {
             return;
         }
     }
@@ -191,6 +198,9 @@ fn fault(pipeline: &Pipeline, error: &StoreError) {
 /// One batch or member that cannot be worked on holds up no other.
 async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
     for batch in lane.store.batches().await? {
+        if lane.stop.is_cancelled() {
+            return Ok(());
+        }
         let followed = match &batch.provider_id {
             None => submit::look_for(pipeline, lane, &batch).await,
             Some(id) => collect::collect(pipeline, lane, &batch, id).await,
@@ -199,13 +209,29 @@ async fn tick(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
             fault(pipeline, &error);
         }
     }
-    let now = pipeline.clock.now();
-    let due = lane.store.due(now.plus(MARGIN), now, LIVE_MAX).await?;
-    let live = due.into_iter().map(|member| {
-        let way = Way::live(&member);
-        go_on(pipeline, lane, member, way)
-    });
-    let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
-    ended.into_iter().filter_map(Result::err).for_each(|error| fault(pipeline, &error));
-    submit::submit_waiting(pipeline, lane).await
+    ask_what_is_due(pipeline, lane).await?;
+    if lane.stop.is_cancelled() { Ok(()) } else { submit::submit_waiting(pipeline, lane).await }
+}
+
+/// Asks outside a batch what has no time left for one.
+async fn ask_what_is_due(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
+    while !lane.stop.is_cancelled() {
+        let now = pipeline.clock.now();
+        let due = lane.store.due(now.plus(MARGIN), now, LIVE_MAX).await?;
+        let more = due.len() == LIVE_MAX;
+        let live = due.into_iter().map(|member| {
+            let way = Way::live(&member);
+            go_on(pipeline, lane, member, way)
+        });
+        let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
+        let mut is_well = true;
+        for error in ended.into_iter().filter_map(Result::err) {
+            fault(pipeline, &error);
+            is_well = false;
+        }
+        if !more || !is_well {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Making batches of what waits, and finding those whose submission was cut short.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use assize_core::StoreError;
@@ -9,21 +10,24 @@ use assize_judge::providers::Batches;
 use assize_judge::providers::batch::{BatchRequest, may_have_been_taken};
 
 use super::collect::keep;
-use super::{BatchLane, Pipeline, Way, go_on, seat_of};
+use super::{BatchLane, MARGIN, Pipeline, Way, go_on, seat_of};
 
 /// All bodies of a batch are in memory when it is sent; so are its members.
-const MEMBERS_MAX: usize = 10_000;
+pub const MEMBERS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 64 << 20;
 /// A provider's clock may differ from ours by this much.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 
 /// Submits a batch for each lane in which enough waits, or for long enough.
 pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), StoreError> {
     for Waiting { lane: of, members, oldest } in lane.store.waiting().await? {
-        let is_due = pipeline.clock.now().since(oldest) >= lane.linger || members >= MEMBERS_MAX as u64;
+        let most = lane.members_max.load(Ordering::Relaxed).clamp(1, MEMBERS_MAX);
+        let now = pipeline.clock.now();
+        let is_due = pipeline.clock.now().since(oldest) >= lane.linger || members >= most as u64;
         if !is_due {
             continue;
         }
-        let waiting = lane.store.next(&of, MEMBERS_MAX).await?;
+        let waiting = lane.store.next(&of, now.plus(MARGIN), most, BYTES_MAX).await?;
         let Some((batches, requests)) = requests(pipeline, lane, waiting).await? else { continue };
         let marker = pipeline.ids.marker();
         let ids: Vec<String> = requests.iter().map(|request| request.custom_id.clone()).collect();
@@ -100,7 +104,11 @@ async fn send(
 
 /// Looks for a batch of which it is not known whether the provider has it, and submits it if not.
 pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch) -> Result<(), StoreError> {
-    let members = lane.store.members(&batch.marker).await?;
+    if pipeline.clock.now().since(batch.intended_at) < lane.poll_every.saturating_mul(2) {
+        // It may not be listed yet.
+        return Ok(());
+    }
+    let members = lane.store.members(&batch.marker, usize::MAX).await?;
     let Some(first) = members.first() else { return lane.store.dissolve(&batch.marker, None).await };
     let Some(client) = seat_of(pipeline, first).await?.and_then(|(seat, _)| seat.batch) else {
         return lane.store.dissolve(&batch.marker, Some(pipeline.clock.now())).await;

@@ -4,7 +4,7 @@
 //! ends early, with a cursor to go on from.
 
 use assize_core::results::{Filter, InteractionRecord, MetricRecord, Page, VerdictRecord};
-use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, Reason, RowKey, Timestamp};
+use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, Reason, ReuseKind, RowKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Failure;
@@ -199,7 +199,10 @@ fn metrics_match(filter: &Filter, metrics: &[MetricRecord]) -> bool {
         let mut scores: Vec<_> = free.chain(record.verdicts.iter().map(|verdict| (&verdict.judge, verdict.score))).collect();
         if judge.is_none() {
             // The last score is the reference judge's exactly when the outcome is `judged`, or `reused`.
-            let reference = scores.pop().filter(|_| matches!(record.outcome, Some(Outcome::Judged | Outcome::Reused)));
+            let is_similar =
+                record.verdicts.last().and_then(|verdict| verdict.reused).is_some_and(|r| r.kind == ReuseKind::Similar);
+            let counts = matches!(record.outcome, Some(Outcome::Judged | Outcome::Reused)) && !is_similar;
+            let reference = scores.pop().filter(|_| counts);
             scores = reference.into_iter().collect();
         }
         metric.as_ref().is_none_or(|wanted| *wanted == record.decision.metric)

@@ -2,6 +2,7 @@
 
 use assize_core::allocation::Cell;
 use assize_core::results::{Recorded, Sums};
+use assize_core::scored::standing;
 use assize_core::{Accepted, Decision, DecisionState, MetricName, Outcome, RowKey, Scored, Step};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -64,8 +65,16 @@ pub(super) fn record(connection: &Connection, dimensions: &mut Dimensions, score
         if known.query_row((row.key.0, one.metric.as_str()), |_| Ok(())).optional()?.is_some() {
             continue;
         }
+        let mut fresh = Vec::new();
         for step in &one.steps {
-            insert_step(connection, row.key, &one.metric, step)?;
+            if insert_step(connection, row.key, &one.metric, step)? {
+                fresh.push(step);
+            }
+        }
+        let known = steps.iter().filter(|step| fresh.iter().all(|new| new.tier != step.tier));
+        let (before, stands) = (standing(decision.probability, known), standing(decision.probability, steps));
+        if before != stands {
+            rollup.add_sums(dimensions, row, decision, &Sums::of_moved(before, stands));
         }
         let last = one.verdicts.len().saturating_sub(1);
         for (position, verdict) in one.verdicts.iter().enumerate() {
@@ -79,12 +88,12 @@ pub(super) fn record(connection: &Connection, dimensions: &mut Dimensions, score
         let Some(outcome) = one.outcome else { continue };
         let (code, message) = one.reason.as_ref().map(|reason| (reason.code.as_ref(), reason.message.as_str())).unzip();
         let (key, metric) = (row.key.0, one.metric.as_str());
-        insert.execute(params![key, metric, outcome.as_str(), code, message, score, one.at.0, one.probability])?;
+        insert.execute(params![key, metric, outcome.as_str(), code, message, score, one.at.0, stands])?;
         decided::add(connection, row, &one.metric, outcome)?;
         rollup.add_outcome(row, &one.metric, "", "", -1);
         rollup.add_outcome(row, &one.metric, outcome.as_str(), code.unwrap_or(""), 1);
-        rollup.add_sums(dimensions, row, decision, &Sums::of_outcome(decision, outcome, one.probability, score));
-        add_cells(&mut rollup, row, decision, steps, one.probability, score);
+        rollup.add_sums(dimensions, row, decision, &Sums::of_outcome(decision, outcome, stands, score));
+        add_cells(&mut rollup, row, decision, steps, stands, score);
     }
     rollup.write(connection)?;
     Ok(())

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use assize_core::results::{Sums, SumsBucket, SumsQuery};
-use assize_core::{DecisionState, Dimension, Hour, JudgeVersion, RowKey, Timestamp};
+use assize_core::scored::standing;
+use assize_core::{DecisionState, Dimension, Hour, JudgeVersion, RowKey, Step, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Failure;
 use super::rollup::{COLUMNS, read_sums};
-use super::stored::{calls, decode};
+use super::stored::{calls, decode, steps};
 
 /// By hour, group and reference version.
 type Buckets = BTreeMap<(Hour, String, String), Sums>;
@@ -74,7 +75,7 @@ fn scan(
         return Ok(());
     }
     let mut statement = connection.prepare_cached(
-        "SELECT interaction.key, interaction.row, outcome.outcome, outcome.probability, outcome.score FROM interaction
+        "SELECT interaction.key, interaction.row, outcome.outcome, outcome.score FROM interaction
          LEFT JOIN outcome ON outcome.key = interaction.key AND outcome.metric = ?4
          WHERE interaction.project = ?1 AND interaction.time >= ?2 AND interaction.time < ?3",
     )?;
@@ -85,10 +86,15 @@ fn scan(
         let Some(decision) = row.decision(&query.metric) else { continue };
         let mut sums = Sums::of_accepted(decision);
         if decision.state == DecisionState::Drawn {
+            let steps = steps(connection, key)?.into_iter().filter(|(metric, _)| *metric == query.metric);
+            let steps: Vec<Step> = steps.map(|(_, step)| step).collect();
+            let stands = standing(decision.probability, &steps);
+            if stands != decision.probability {
+                sums.add(&Sums::of_moved(decision.probability, stands));
+            }
             if let Some(outcome) = found.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)? {
-                let probability = found.get::<_, Option<f64>>(3)?.unwrap_or(decision.probability);
                 let outcome = outcome.parse().map_err(Failure::Damaged)?;
-                sums.add(&Sums::of_outcome(decision, outcome, probability, found.get(4)?));
+                sums.add(&Sums::of_outcome(decision, outcome, stands, found.get(3)?));
             }
             sums.add(&Sums::of_calls(&calls(connection, key, &query.metric)?));
         }
