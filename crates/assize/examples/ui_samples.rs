@@ -129,6 +129,7 @@ fn panel(name: &str, level: f64, half: f64, range: Range, seed: i64, question: &
         reference_model: Some("gpt-4o-2024-05-13".into()),
         note: (seed == 3).then(|| "Only interactions with context are judged; the rate speaks of these 41,200.".into()),
         points,
+        breaks: Vec::new(),
         models,
         simulated: seed == 2,
     }

@@ -181,6 +181,11 @@ impl Access {
         })
     }
 
+    /// Where projects, keys and metrics are kept.
+    pub fn control(&self) -> &dyn Control {
+        self.control.as_ref()
+    }
+
     /// The secret that authenticates sessions.
     pub fn secret(&self) -> &RootSecret {
         &self.secret

@@ -35,6 +35,7 @@ pub struct Counters {
     outcomes: Family<Code, Counter>,
     calls_answered: Counter,
     calls_failed: Counter,
+    drifts: Counter,
     faults: Family<Code, Counter>,
     gates: Gates,
     pub exports: ExportCounts,
@@ -125,6 +126,7 @@ impl Counters {
         let orphaned_content = counter("log_content_orphaned", "Log events with text whose span never came");
         let calls_answered = counter("judge_calls_answered", "Calls to providers that gave a verdict");
         let calls_failed = counter("judge_calls_failed", "Calls to providers that gave none");
+        let drifts = counter("judge_models_drifted", "Times that another model answered under the same configured name");
         let mut family = |name: &str, help: &str| {
             let family = Family::<Code, Counter>::default();
             registry.register(name, help, family.clone());
@@ -150,6 +152,7 @@ impl Counters {
             outcomes,
             calls_answered,
             calls_failed,
+            drifts,
             faults,
             gates,
             exports,
@@ -191,6 +194,15 @@ impl Counters {
             CallStatus::Answered => self.calls_answered.inc(),
             CallStatus::Failed => self.calls_failed.inc(),
         };
+    }
+
+    /// Something else that a reader of the dashboard could see.
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn drift(&self) {
+        self.drifts.inc();
     }
 
     pub fn fault(&self, place: &'static str) {

@@ -13,7 +13,7 @@ use assize_core::labels::Labels;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
-use assize_core::{Clock, ProjectName, SystemClock, TenantName, VerdictCache};
+use assize_core::{Clock, ProjectName, SystemClock, TenantName, TierKind, VerdictCache};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,18 +21,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, KeyState, NewKey};
 use crate::api::{Server, Surfaces, router};
+use crate::config::cascade::TIERS_MAX;
+use crate::config::policy::paces;
 use crate::config::{PolicySpec, Settings};
 use crate::counters::Counters;
 use crate::export::{self, Delivery};
 use crate::ids::IdSource;
 use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::judges::warnings;
 use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::waiting::Waiting;
-use crate::pipeline::{Pipeline, fold, score};
+use crate::pipeline::{Pipeline, bridge, fold, score};
 use crate::secrets::RootSecret;
 
 /// Which parts of the flow this process runs.
@@ -107,13 +110,18 @@ pub async fn start(start: Start) -> Result<Running, String> {
     set_up(&access, &settings, clock.as_ref()).await?;
     let providers = Providers::kept_from(directories(&settings, &data));
     let panels = Panels::open(&spec, providers, Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
-    let asked = |metric: &assize_core::Metric| metric.called().count() + usize::from(metric.fallback.is_some());
-    let tiers = panels.current().policy.metrics.iter().map(asked).max().unwrap_or(1);
+    let settings = Arc::new(settings);
+    let panels = panels.with_projects(Arc::clone(&settings), clock.now()).await.map_err(text)?;
+    for warning in warnings(&panels.current(), clock.now()) {
+        tracing::warn!("{warning}");
+    }
+    // A project's own metrics may name any of the judges, each once.
+    let called = settings.judge.iter().filter(|judge| judge.kind.tier() == TierKind::Called).count();
     let limits = Limits {
         in_flight_max: settings.score.in_flight_max.max(1),
         deliveries_max: settings.score.deliveries_max.max(1),
         age_max: Duration::from_secs(settings.score.max_age_hours.saturating_mul(3_600)),
-        lease: Limits::lease_for(&spec.paces(), tiers),
+        lease: Limits::lease_for(&paces(&settings.provider, &settings.judge), called.min(TIERS_MAX + 1)),
         log_failures: true,
         requeue_first: Duration::from_secs(2),
     };
@@ -132,6 +140,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
     };
     let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
     let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
+    pipeline.load_models().await.map_err(text)?;
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
     let deliveries = match stores.cursors {
@@ -156,7 +165,7 @@ pub async fn start(start: Start) -> Result<Running, String> {
         requests: Arc::new(Semaphore::new(settings.ingest.concurrent_requests_max.clamp(1, Semaphore::MAX_PERMITS))),
         live: crate::api::pages::live_places(),
         started,
-        settings: Arc::new(settings),
+        settings,
         stop: stop.clone(),
     });
     let mut running = Running { address, first_key, server: Arc::clone(&server), stop, tasks: JoinSet::new() };
@@ -265,6 +274,13 @@ impl Running {
             self.tasks.spawn(async move { score::run(&pipeline, &stop).await });
             let pipeline = Arc::clone(&self.server.pipeline);
             self.tasks.spawn(async move { batch::run(&pipeline).await });
+        }
+        if roles.score {
+            let (server, stop) = (Arc::clone(&self.server), self.stop.clone());
+            self.tasks.spawn(async move {
+                let wanted = server.settings.report.bridge;
+                bridge::run(&server.pipeline, &*server.results, wanted, || server.access.projects(), &stop).await;
+            });
         }
         if roles.ingest {
             let (pipeline, stop, waiting) = (Arc::clone(pipeline), self.stop.clone(), Arc::clone(&self.server.waiting));

@@ -1,9 +1,9 @@
-//! The port of control: projects, keys and policies. Small, and read on every request through a cache of the caller.
+//! The port of control: projects, keys, policies and metrics. Small, and read on every request through a cache of the caller.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyVersion, ProjectName, StoreError, TenantName, Timestamp};
+use crate::{JudgeVersion, MetricName, PolicyVersion, ProjectName, StoreError, TenantName, Timestamp};
 
 /// What the holder of a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +47,35 @@ pub struct StoredKey {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Projects, keys and policies.
+/// A change of a project's own metric. All of them are kept; the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricChange {
+    /// The project.
+    pub project: ProjectName,
+    /// The metric.
+    pub metric: MetricName,
+    /// 1 for the first change of this metric, and one more for each after it.
+    pub version: u64,
+    /// The metric as it is from then on; `None` where the project's own was taken away.
+    pub json: Option<String>,
+    /// The id of the key with which it was made.
+    pub by: String,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// A model that answered as a judge's version, by its provider's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answering {
+    /// The judge's version.
+    pub version: JudgeVersion,
+    /// The model.
+    pub model: String,
+    /// When it was seen first.
+    pub since: Timestamp,
+}
+
+/// Projects, keys, policies and metrics.
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Creates the project; an existing one of the name is left as it is. Returns whether it was created.
@@ -70,4 +98,25 @@ pub trait Control: Send + Sync {
 
     /// The policy of this version.
     async fn policy(&self, version: &PolicyVersion) -> Result<Option<String>, StoreError>;
+
+    /// Keeps a change of a project's own metric, if its version is one more than the last on record. Returns whether it is.
+    async fn change_metric(&self, change: &MetricChange) -> Result<bool, StoreError>;
+
+    /// The last change of every metric that was ever changed, by project and metric.
+    async fn metrics(&self) -> Result<Vec<MetricChange>, StoreError>;
+
+    /// The changes of one metric whose version is below `before`, newest first, at most `limit`.
+    async fn metric_changes(
+        &self,
+        project: &ProjectName,
+        metric: &MetricName,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MetricChange>, StoreError>;
+
+    /// Keeps that a model answered as a judge's version. What is known stays as it is.
+    async fn put_answering(&self, answering: &Answering) -> Result<(), StoreError>;
+
+    /// All models that answered, oldest first.
+    async fn answering(&self) -> Result<Vec<Answering>, StoreError>;
 }

@@ -22,6 +22,16 @@ impl DrawKey {
         self.hash(b"keep", key)
     }
 
+    /// An independent draw that chooses a sample among what is on record.
+    pub fn sample(&self, key: RowKey) -> Draw {
+        self.hash(b"pick", key)
+    }
+
+    /// An independent draw that decides what both versions of a judge see.
+    pub fn bridge(&self, key: RowKey) -> Draw {
+        self.hash(b"both", key)
+    }
+
     /// An independent draw that decides what people are asked to label.
     pub fn review(&self, key: RowKey) -> Draw {
         self.hash(b"revw", key)

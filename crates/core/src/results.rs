@@ -397,6 +397,55 @@ pub struct CellBucket {
     pub cell: Cell,
 }
 
+/// A judge version that took the place of another as a metric's reference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VersionChange {
+    /// The metric.
+    pub metric: MetricName,
+    /// The version before.
+    pub old: JudgeVersion,
+    /// The version since.
+    pub new: JudgeVersion,
+}
+
+/// An interaction of the random sample that both versions are to judge: the bridge between their rates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BridgeItem {
+    /// The interaction.
+    pub key: RowKey,
+    /// Scores of the old and the new version; `None` where the one that was asked gave none.
+    pub scores: Option<(f64, f64)>,
+    /// The probability, in (0, 1], with which it came to be judged by both.
+    pub probability: f64,
+    /// The part of it, in (0, 1], that is the bridge's own draw.
+    pub rate: f64,
+    /// Calls that were made for it.
+    pub calls: u64,
+    /// What they cost, as far as it is known.
+    pub cost: NanoUsd,
+    /// Calls whose cost is not known.
+    pub cost_unknown: u64,
+}
+
+/// What the other version said of an interaction that has its verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BridgeVerdict {
+    /// The project.
+    pub project: ProjectName,
+    /// Which versions are compared.
+    pub change: VersionChange,
+    /// The item.
+    pub item: BridgeItem,
+    /// The other version's verdict.
+    pub verdict: Option<Verdict>,
+    /// The calls, failed ones included.
+    pub calls: Vec<CallRecord>,
+    /// What their spend is counted under, in place of the metric.
+    pub spent_on: MetricName,
+    /// When this was decided.
+    pub at: Timestamp,
+}
+
 /// Which judged interactions are wanted: see [`Results::judged`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedQuery {
@@ -509,4 +558,10 @@ pub trait Results: Recorder {
         to: Timestamp,
         by: SpendBy,
     ) -> Result<BTreeMap<String, Spend>, StoreError>;
+
+    /// Records what the other version said, in one transaction: a verdict and its calls, and in no rate. Repeating it changes nothing.
+    async fn record_bridge(&self, extra: &BridgeVerdict) -> Result<(), StoreError>;
+
+    /// The bridge over a change, in no particular order.
+    async fn bridge(&self, project: &ProjectName, change: &VersionChange) -> Result<Vec<BridgeItem>, StoreError>;
 }

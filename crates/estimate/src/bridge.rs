@@ -202,7 +202,21 @@ pub fn compare(old: &Side, new: &Side, pairs: &[Pair]) -> Result<Difference, Ref
     if old.level != new.level {
         return Err(Refusal::Levels);
     }
-    let shift = bridge(pairs, old.level)?.shift;
+    apart(old, new, &bridge(pairs, old.level)?.shift)
+}
+
+/// What changed between two periods that were judged by one version: `new - old`, with limits as [`compare`] has them.
+///
+/// # Errors
+/// [`Refusal::Levels`] where the levels of the two values differ; [`Refusal::Invalid`] for what is no value.
+pub fn difference(old: &Side, new: &Side) -> Result<Difference, Refusal> {
+    if old.level != new.level {
+        return Err(Refusal::Levels);
+    }
+    apart(old, new, &Difference { value: 0.0, low: 0.0, high: 0.0, level: old.level, std_error: 0.0 })
+}
+
+fn apart(old: &Side, new: &Side, shift: &Difference) -> Result<Difference, Refusal> {
     let parts = [old, new].into_iter().flat_map(|side| [side.value, side.low, side.high, side.std_error]);
     if parts.into_iter().any(|part| !(0.0..=1.0).contains(&part)) {
         return Err(EstimateError::Setting { name: "value", value: f64::NAN, allowed: "values and limits from 0 to 1" }.into());
@@ -259,6 +273,15 @@ mod tests {
         assert!((difference.value - (0.15 - shift)).abs() < 1e-12 && (difference.std_error - se).abs() < 1e-12);
         assert!((difference.high - difference.value - Z * se).abs() < 1e-9);
         assert!((difference.value - difference.low - Z * se).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_version_needs_no_bridge() {
+        let found = difference(&side(0.3, 0.01), &side(0.45, 0.02)).unwrap();
+        let se = 0.0005_f64.sqrt();
+        assert!((found.value - 0.15).abs() < 1e-12 && (found.std_error - se).abs() < 1e-12);
+        assert!((found.high - found.value - Z * se).abs() < 1e-9 && (found.value - found.low - Z * se).abs() < 1e-9);
+        assert_eq!(difference(&side(0.3, 0.01), &Side { level: 0.9, ..side(0.3, 0.01) }), Err(Refusal::Levels));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
 use super::human::HumanView;
 use super::params::{Params, invalid, metric, range};
-use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, known_cost, population, report};
+use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, breaks, known_cost, population, report};
 use crate::pipeline::review::human::{HumanQuery, Humans, human};
 
 /// Which rates.
@@ -41,6 +41,17 @@ pub struct EstimatesBody {
     pub from: String,
     pub to: String,
     pub groups: Vec<EstimateView>,
+    /// Changes of the reference judge within the range: groups of different `judge_version` are compared by `/v1/estimates/compare`.
+    pub breaks: Vec<BreakView>,
+}
+
+/// A change of the reference judge.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BreakView {
+    /// The beginning of the first hour of which the new version judged anything.
+    pub at: String,
+    pub from_version: String,
+    pub to_version: String,
 }
 
 /// The rate of one group, as one version of the reference judge would have it.
@@ -135,7 +146,9 @@ pub async fn list(
     let group_by = group_by(params.group_by.as_deref(), &server.settings.report.dimensions)?;
     let query = EstimatesQuery { project, metric, from, to, group_by, level };
     let mut groups = report(&*server.results, &query).await?;
-    let panel = server.pipeline.panels.current();
+    let is_one = groups.windows(2).all(|pair| matches!(pair, [a, b] if a.reference == b.reference));
+    let breaks = if is_one { Vec::new() } else { breaks(&*server.results, &query).await? };
+    let panel = server.pipeline.panels.of_project(&query.project);
     let configured: Option<&Metric> = panel.policy.metrics.iter().find(|configured| configured.name == query.metric);
     if configured.is_none() && groups.is_empty() {
         let names: Vec<&str> = panel.policy.metrics.iter().map(|metric| metric.name.as_str()).collect();
@@ -163,7 +176,13 @@ pub async fn list(
         EstimateView { human: of_people, ..EstimateView::new(named(group, &query.group_by), level, &description) }
     };
     let groups = groups.into_iter().map(view).collect();
-    Ok(Json(EstimatesBody { metric: query.metric.to_string(), from: from.to_rfc3339(), to: to.to_rfc3339(), groups }))
+    let breaks = breaks.into_iter().map(|one| BreakView {
+        at: one.at.to_rfc3339(),
+        from_version: one.old.to_string(),
+        to_version: one.new.to_string(),
+    });
+    let breaks = breaks.collect();
+    Ok(Json(EstimatesBody { metric: query.metric.to_string(), from: from.to_rfc3339(), to: to.to_rfc3339(), groups, breaks }))
 }
 
 async fn humans(server: &Server, query: &EstimatesQuery) -> Result<Humans, ApiError> {

@@ -241,7 +241,7 @@ fn awaiting(server: &Server, project: &ProjectName, id: &str) -> Option<Interact
     if !server.waiting.awaits(project, &parsed) {
         return None;
     }
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(project);
     let why =
         || ErrorDetail { code: "awaiting_text".to_owned(), message: "a part of it has come, and waits for the rest".to_owned() };
     let metrics = panel.policy.metrics.iter().map(|metric| MetricView {

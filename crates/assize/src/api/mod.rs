@@ -2,6 +2,8 @@
 
 pub mod auth;
 pub mod cache;
+pub mod compare;
+pub mod dry_run;
 pub mod error;
 pub mod estimates;
 pub mod grpc;
@@ -9,9 +11,11 @@ pub mod health;
 pub mod human;
 pub mod interactions;
 pub mod items;
+pub mod judges;
 pub mod keys;
 pub mod labels;
 pub mod linger;
+pub mod metrics;
 pub mod openapi;
 pub mod otlp;
 pub mod outcomes;
@@ -103,6 +107,13 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/projects/{project}/keys", get(keys::list).post(keys::create))
             .route("/v1/projects/{project}/keys/{id}", axum::routing::delete(keys::revoke))
             .route("/v1/projects/{project}/cache", get(cache::show).delete(cache::purge))
+            .route("/v1/projects/{project}/metrics", get(metrics::list))
+            .route("/v1/projects/{project}/metrics/{metric}", get(metrics::show).put(metrics::put).delete(metrics::delete))
+            .route("/v1/projects/{project}/metrics/{metric}/versions", get(metrics::versions))
+            .route("/v1/projects/{project}/metrics/{metric}/dry-run", post(dry_run::run))
+            .route("/v1/projects/{project}/metrics/{metric}/bridge", get(compare::show))
+            .route("/v1/estimates/compare", get(compare::compare))
+            .route("/v1/judges", get(judges::list))
             .merge(pages::router());
     }
     let router =

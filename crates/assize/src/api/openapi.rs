@@ -4,7 +4,10 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{cache, estimates, health, interactions, keys, labels, otlp, outcomes, reviews, scores, spend, verdicts};
+use super::{
+    cache, compare, dry_run, estimates, health, interactions, judges, keys, labels, metrics, otlp, outcomes, reviews, scores,
+    spend, verdicts,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +36,15 @@ use super::{cache, estimates, health, interactions, keys, labels, otlp, outcomes
         keys::revoke,
         cache::show,
         cache::purge,
+        metrics::list,
+        metrics::show,
+        metrics::put,
+        metrics::delete,
+        metrics::versions,
+        dry_run::run,
+        judges::list,
+        compare::compare,
+        compare::show,
         health::live,
         health::ready,
         health::counters,

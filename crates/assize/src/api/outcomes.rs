@@ -26,7 +26,7 @@ pub struct OutcomeParams {
     pub to: Option<String>,
 }
 
-/// Outcomes of a range. For each metric the counts add up to `accepted`.
+/// Outcomes of a range. For each metric the counts add up to `accepted`, or to those of them that were accepted while it was in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OutcomesBody {
     /// The range, widened to whole hours.

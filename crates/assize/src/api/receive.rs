@@ -29,14 +29,20 @@ pub fn admit(server: &Server) -> Result<OwnedSemaphorePermit, ApiError> {
 
 /// The whole body, decompressed.
 pub async fn body(server: &Server, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    read(server, headers, body).await.inspect_err(|error| server.pipeline.counters.refuse(error.code))
+    let remedy = "send fewer items at a time, or raise ingest.body_bytes_max";
+    let limit = server.settings.ingest.body_bytes_max;
+    read(headers, body, limit, remedy).await.inspect_err(|error| server.pipeline.counters.refuse(error.code))
 }
 
-async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let limit = server.settings.ingest.body_bytes_max;
+/// The whole body of what is small whatever it says, decompressed.
+pub async fn small_body(server: &Server, headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let remedy = "shorten its texts";
+    read(headers, body, limit, remedy).await.inspect_err(|error| server.pipeline.counters.refuse(error.code))
+}
+
+async fn read(headers: &HeaderMap, body: Body, limit: usize, remedy: &str) -> Result<Bytes, ApiError> {
     let too_large = || {
-        let message =
-            format!("the body is larger than {limit} bytes: send fewer items at a time, or raise ingest.body_bytes_max");
+        let message = format!("the body is larger than {limit} bytes: {remedy}");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -284,7 +284,7 @@ pub async fn next(
         let message = format!("nothing was drawn for people to label of metric {metric}: POST /v1/reviews draws");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "nothing_drawn", message));
     }
-    let question = question(&server, &metric);
+    let question = question(&server, &project, &metric);
     let item = item.map(|(item, text)| ReviewItemView {
         review_id: item.review,
         interaction_id: item.id.to_string(),
@@ -325,8 +325,8 @@ pub async fn progress(server: &Server, project: &ProjectName, metric: &MetricNam
 }
 
 /// What the metric asks, where it has a question.
-pub fn question(server: &Server, metric: &MetricName) -> Option<String> {
-    let panel = server.pipeline.panels.current();
+pub fn question(server: &Server, project: &ProjectName, metric: &MetricName) -> Option<String> {
+    let panel = server.pipeline.panels.of_project(project);
     let at = panel.policy.metrics.iter().position(|configured| configured.name == *metric)?;
     panel.questions.get(at).cloned().flatten()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use assize_core::{Metric, SamplingPolicy};
+use assize_core::{Clock as _, Metric, SamplingPolicy, SystemClock};
 use assize_judge::spec::JudgeKind;
 use assize_judge::{linear, rules};
 use clap::{Args, Subcommand};
@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::{Ending, runtime, say};
 use crate::config::{ConfigError, PolicySpec, Settings, load};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::judges::warnings;
 use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 
@@ -66,6 +67,9 @@ fn check(file: &File) -> Result<Ending, String> {
         say::line(&tell(metric, &panel.policy.sampling))?;
     }
     unused(&settings, &spec).iter().for_each(say::note);
+    for warning in warnings(&panel, SystemClock.now()) {
+        say::note(format_args!("warning: {warning}"));
+    }
     say::note("the configuration is valid");
     Ok(Ending::Done)
 }

@@ -9,6 +9,7 @@ mod judge;
 mod judge_worker;
 mod key;
 mod label;
+mod metric;
 mod remote;
 mod review;
 pub(crate) mod say;
@@ -49,6 +50,8 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
+    /// Change what is asked in a project of a running server, and try it out first
+    Metric(metric::Metric),
     /// Check and show the configuration
     Config(config::Config),
     /// Print completions for a shell
@@ -81,6 +84,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Label(command) => command.run(),
         Command::Dataset(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Metric(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::JudgeWorker(command) => command.run(),

@@ -23,7 +23,12 @@ pub struct Remote {
 impl Remote {
     /// Asks, and turns the server's errors into ours.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
-        let (status, answer) = self.answer(method, path, body).await?;
+        self.ask_if(method, path, body, None).await
+    }
+
+    /// The same, to be refused if what is there is not of this version.
+    pub async fn ask_if(&self, method: Method, path: &str, body: Option<Value>, version: Option<u64>) -> Result<Value, String> {
+        let (status, answer) = self.answer_if(method, path, body, version).await?;
         if status.is_success() {
             return Ok(answer);
         }
@@ -33,6 +38,16 @@ impl Remote {
 
     /// Asks; what the server answered, errors too. No body is null.
     pub async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Value), String> {
+        self.answer_if(method, path, body, None).await
+    }
+
+    async fn answer_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        version: Option<u64>,
+    ) -> Result<(StatusCode, Value), String> {
         let Some(key) = &self.key else {
             return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
         };
@@ -44,6 +59,9 @@ impl Remote {
         let mut request = client(&url)?.request(method, &url).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(&body);
+        }
+        if let Some(version) = version {
+            request = request.header("if-match", format!("\"{version}\""));
         }
         let response = request.send().await.map_err(|error| {
             format!("the server at {} does not answer ({}): is it running? `assize up` starts one", self.url, error.without_url())

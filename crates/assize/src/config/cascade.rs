@@ -9,7 +9,8 @@ use super::settings::{CascadeEntry, MetricSpec, Settings};
 
 /// The longest time that a provider's batch may take, and a bit.
 const DELAY_HOURS_MAX: u32 = 72;
-const TIERS_MAX: usize = 16;
+/// Judges in one cascade.
+pub const TIERS_MAX: usize = 16;
 
 /// The judges of the metric's cascade that are asked its question, its fallback included.
 pub fn check<'a>(metric: &MetricSpec, settings: &'a Settings) -> Result<Vec<&'a JudgeSpec>, ConfigError> {

@@ -111,20 +111,26 @@ fn entries<T: DeserializeOwned>(list: &str, (text, tables): (&str, Vec<Spanned<t
     let mut entries = Vec::with_capacity(tables.len());
     for table in tables {
         let start = line_at(text, table.span().start);
-        let table = table.into_inner();
-        entries.push(T::deserialize(table.clone()).map_err(|error| {
-            let name = table.get("name").and_then(toml::Value::as_str).unwrap_or("without a name");
-            let mut message = plain(error.message());
-            let named = ["missing ", "unknown key "].iter().any(|begin| message.starts_with(begin));
-            let key = if named { place::key(&message) } else { blame::<T>(&table, error.message()) }.map(str::to_owned);
-            if let Some(key) = key.as_ref().filter(|_| !named) {
-                message = format!("`{key}`: {message}");
-            }
+        entries.push(entry(list, &table.into_inner()).map_err(|(message, key)| {
             let line = key.and_then(|key| place::within(text, start, &key)).unwrap_or(start);
-            ConfigError { path: None, line: Some(line), message: format!("[[{list}]] {name:?}: {message}") }
+            ConfigError { path: None, line: Some(line), message }
         })?);
     }
     Ok(entries)
+}
+
+/// One entry of a list; else what is wrong with it, and with which of its keys.
+pub(super) fn entry<T: DeserializeOwned>(list: &str, table: &toml::Table) -> Result<T, (String, Option<String>)> {
+    T::deserialize(table.clone()).map_err(|error| {
+        let name = table.get("name").and_then(toml::Value::as_str).unwrap_or("without a name");
+        let mut message = plain(error.message());
+        let named = ["missing ", "unknown key "].iter().any(|begin| message.starts_with(begin));
+        let key = if named { place::key(&message) } else { blame::<T>(table, error.message()) }.map(str::to_owned);
+        if let Some(key) = key.as_ref().filter(|_| !named) {
+            message = format!("`{key}`: {message}");
+        }
+        (format!("[[{list}]] {name:?}: {message}"), key)
+    })
 }
 
 /// The key without which the error would be another one: tagged and flattened tables do not say which it is.

@@ -98,26 +98,7 @@ impl PolicySpec {
 
     /// The paces of all that is called: the providers, and the judges that need none.
     pub fn paces(&self) -> Vec<Pace> {
-        let providers = self.providers.iter().map(|provider| Pace {
-            attempt_max: Duration::from_secs(provider.timeout_seconds),
-            attempts: provider.attempts,
-            at_once: provider.concurrency,
-        });
-        let own = self.judges.iter().filter_map(|judge| match &judge.kind {
-            JudgeKind::Command(command) => Some(Pace {
-                // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
-                attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
-                attempts: command.attempts,
-                at_once: command.workers,
-            }),
-            JudgeKind::Http(http) => Some(Pace {
-                attempt_max: Duration::from_secs(http.timeout_seconds),
-                attempts: http.attempts,
-                at_once: http.concurrency,
-            }),
-            _ => None,
-        });
-        providers.chain(own).collect()
+        paces(&self.providers, &self.judges)
     }
 
     /// The judge of this name.
@@ -125,6 +106,33 @@ impl PolicySpec {
         self.judges.iter().find(|judge| &judge.name == name)
     }
 }
+
+/// The paces of all that is called: `providers`, and those of `judges` that need none.
+pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
+    let providers = providers.iter().map(|provider| Pace {
+        attempt_max: Duration::from_secs(provider.timeout_seconds),
+        attempts: provider.attempts,
+        at_once: provider.concurrency,
+    });
+    let own = judges.iter().filter_map(|judge| match &judge.kind {
+        JudgeKind::Command(command) => Some(Pace {
+            // The wait for a worker, its start, and the answer, of which a fresh one that was ready late has the time once more.
+            attempt_max: Duration::from_secs(command.start_seconds + 3 * command.timeout_seconds),
+            attempts: command.attempts,
+            at_once: command.workers,
+        }),
+        JudgeKind::Http(http) => Some(Pace {
+            attempt_max: Duration::from_secs(http.timeout_seconds),
+            attempts: http.attempts,
+            at_once: http.concurrency,
+        }),
+        _ => None,
+    });
+    providers.chain(own).collect()
+}
+
+/// Interactions of a bridge.
+const BRIDGE_MAX: u32 = 10_000;
 
 fn check_report(settings: &Settings) -> Result<(), ConfigError> {
     let level = settings.report.level;
@@ -135,6 +143,10 @@ fn check_report(settings: &Settings) -> Result<(), ConfigError> {
     }
     if settings.report.dimensions.len() > 8 {
         return Err(ConfigError::new("[report] dimensions names more than 8: every one multiplies the rollups, so choose"));
+    }
+    if settings.report.bridge > BRIDGE_MAX {
+        let bridge = settings.report.bridge;
+        return Err(ConfigError::new(format!("[report] bridge = {bridge}: {BRIDGE_MAX} at the most; each is a call more")));
     }
     unique("report.dimensions", settings.report.dimensions.iter().map(ToString::to_string))
 }

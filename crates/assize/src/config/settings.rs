@@ -158,11 +158,13 @@ pub struct Report {
     pub level: f64,
     /// The dimensions that roll up, at most 8.
     pub dimensions: Vec<Dimension>,
+    /// Interactions that the old and the new version both judge when a metric's reference judge changes; 0 for none.
+    pub bridge: u32,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        Self { level: 0.95, dimensions: vec![Dimension::Model, Dimension::PromptVersion, Dimension::Environment] }
+        Self { level: 0.95, dimensions: vec![Dimension::Model, Dimension::PromptVersion, Dimension::Environment], bridge: 300 }
     }
 }
 

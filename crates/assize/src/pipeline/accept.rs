@@ -42,7 +42,6 @@ pub async fn accept(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draf
 /// Accepts what was admitted already.
 pub async fn take(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft, ItemError>>) -> Result<Receipt, AcceptError> {
     let now = pipeline.clock.now();
-    let panel = pipeline.panels.current();
     let mut receipt = Receipt::default();
     let mut entries = Vec::with_capacity(batch.len());
     for (index, draft) in batch.into_iter().enumerate() {
@@ -50,6 +49,7 @@ pub async fn take(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft,
         match admitted {
             Ok((project, draft)) => {
                 let interaction = draft.into_interaction(project, now, || pipeline.ids.interaction());
+                let panel = pipeline.panels.of_project(&interaction.project);
                 entries.push(decide(&panel, &pipeline.draw_key, &pipeline.allocations, &interaction, now));
             }
             Err(error) => receipt.rejected.push((index, error)),

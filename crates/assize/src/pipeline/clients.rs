@@ -11,6 +11,7 @@ use assize_judge::spec::ProviderSpec;
 
 use super::code::CodeJudges;
 use super::gate::{Gate, Snapshot};
+use super::local::LocalModels;
 use crate::config::ConfigError;
 use crate::secrets::provider_key;
 
@@ -20,6 +21,7 @@ pub struct Providers {
     without_breakers: bool,
     /// Judges that need no provider.
     pub code: CodeJudges,
+    pub local: LocalModels,
 }
 
 struct OpenProvider {
@@ -40,7 +42,12 @@ impl Default for Providers {
 impl Providers {
     /// Providers, and judges of the operator's own code that may not open the directories `denied`.
     pub fn kept_from(denied: Vec<PathBuf>) -> Self {
-        Self { open: Mutex::default(), without_breakers: false, code: CodeJudges::kept_from(denied) }
+        Self {
+            open: Mutex::default(),
+            without_breakers: false,
+            code: CodeJudges::kept_from(denied),
+            local: LocalModels::default(),
+        }
     }
 
     /// Providers that are called whatever came before: for a run that somebody waits for, which had better fail than wait for hours.

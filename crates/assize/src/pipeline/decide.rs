@@ -61,13 +61,13 @@ pub fn decide(panel: &Arc<Panel>, key: &DrawKey, allocations: &Allocations, inte
     Entry { row, payload }
 }
 
-fn free_scores(seats: &Seats, interaction: &Interaction) -> Vec<TierScore> {
+pub(super) fn free_scores(seats: &Seats, interaction: &Interaction) -> Vec<TierScore> {
     let judged = seats.inline.iter().map(|(judge, inline)| (judge, inline.judge(interaction)));
     judged.map(|(judge, verdict)| TierScore { judge: judge.clone(), score: verdict.score, reason: verdict.reason }).collect()
 }
 
 /// The probability that the first called tier sees it.
-fn probability(
+pub(super) fn probability(
     policy: &Policy,
     metric: &Metric,
     features: &Features,
@@ -80,7 +80,7 @@ fn probability(
 }
 
 /// Why there is nothing to judge, if so.
-fn missing(metric: &Metric, interaction: &Interaction) -> Option<Reason> {
+pub(super) fn missing(metric: &Metric, interaction: &Interaction) -> Option<Reason> {
     if !interaction.has_content() {
         return Some(Reason::new(
             "no_text",

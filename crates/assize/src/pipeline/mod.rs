@@ -4,15 +4,21 @@ pub mod accept;
 pub mod allocations;
 pub mod ask;
 pub mod batch;
+pub mod bridge;
 pub mod call;
 pub mod case;
 pub mod clients;
 pub mod code;
 pub mod course;
 pub mod decide;
+pub mod dry_run;
 pub mod fold;
 pub mod gate;
+pub mod judges;
+pub mod local;
+pub mod models;
 pub mod nearest;
+pub mod own;
 pub mod panel;
 pub mod report;
 pub mod reuse;
@@ -48,6 +54,12 @@ pub struct Pipeline {
     /// The cache of verdicts, where there is one.
     pub reuse: Option<reuse::Reuse>,
     pub similar: similar::Similar,
+    /// Which models answer.
+    pub models: models::Models,
+    /// Changes of reference judges.
+    pub bridges: bridge::Bridges,
+    /// Projects in which a metric is being tried out.
+    pub dry_runs: dry_run::InHand,
     /// What waits for batches, where there is a place for it.
     pub batch: Option<batch::BatchLane>,
     /// Rung when something was accepted.
@@ -81,10 +93,25 @@ impl Pipeline {
             allocations: allocations::Allocations::default(),
             reuse: None,
             similar: similar::Similar::default(),
+            models: models::Models::default(),
+            bridges: bridge::Bridges::default(),
+            dry_runs: dry_run::InHand::default(),
             batch: None,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),
         }
+    }
+}
+
+impl Pipeline {
+    /// Takes up which models answered before the process started.
+    pub async fn load_models(&self) -> Result<(), assize_core::StoreError> {
+        self.models.load(&self.panels.store).await
+    }
+
+    /// Looks at which models gave the verdicts that were recorded.
+    pub async fn note_models(&self, scored: &[assize_core::Scored]) -> Result<(), assize_core::StoreError> {
+        self.models.note(&self.panels.store, &self.counters, scored).await
     }
 }
 

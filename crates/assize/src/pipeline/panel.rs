@@ -1,14 +1,15 @@
-//! The policy in force and its judges, and those of items that are still to be scored by older policies.
+//! The policies in force and their judges, and those of items that are still to be scored by older policies.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use assize_core::{Metric, Policy, PolicyVersion, StoreError, Timestamp, Unit};
+use assize_core::{Metric, MetricName, Policy, PolicyVersion, ProjectName, StoreError, Timestamp, Unit};
 use assize_judge::spec::{JudgeSpec, ProviderKind, ProviderSpec};
 
 use super::PolicyStore;
 use super::clients::Providers;
 use super::code;
+use super::own::Own;
 use super::seat::{self, Seats};
 use crate::config::ConfigError;
 use crate::config::policy::PolicySpec;
@@ -22,18 +23,30 @@ pub struct Panel {
     pub questions: Vec<Option<String>>,
     /// Whether a simulated provider stands in for a real one.
     pub simulated: bool,
+    /// As written.
+    pub spec: PolicySpec,
 }
 
-/// The panel in force and those of items that are still to be scored by older policies.
+impl Panel {
+    /// A metric of the policy, and who judges it.
+    pub fn metric(&self, name: &MetricName) -> Option<(&Metric, &Seats)> {
+        let at = self.policy.metrics.iter().position(|metric| &metric.name == name)?;
+        Some((self.policy.metrics.get(at)?, self.seats.get(at)?))
+    }
+}
+
+/// The panel of the configuration, those of projects with metrics of their own, and those of items that are still to be scored by older
+/// policies.
 pub struct Panels {
     current: RwLock<Arc<Panel>>,
+    pub(super) own: Own,
     older: Mutex<HashMap<PolicyVersion, Arc<Panel>>>,
-    providers: Providers,
+    pub(super) providers: Providers,
     /// Where providers are now: older policies are scored there too.
-    provider_specs: Vec<ProviderSpec>,
+    pub(super) provider_specs: Vec<ProviderSpec>,
     /// The judges as configured now: of the operator's own code only these are run.
-    judge_specs: Vec<JudgeSpec>,
-    store: PolicyStore,
+    pub(super) judge_specs: Vec<JudgeSpec>,
+    pub(super) store: PolicyStore,
 }
 
 /// How many older policies are kept open at once.
@@ -43,19 +56,20 @@ impl Panels {
     /// Opens the judges of `spec` and keeps the policy for later.
     pub async fn open(spec: &PolicySpec, providers: Providers, store: PolicyStore, now: Timestamp) -> Result<Self, PanelError> {
         let panel = open_panel(spec, &providers)?;
-        if let Some(store) = &store {
-            let json =
-                serde_json::to_string(spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
-            store.put_policy(&panel.policy.version, &json, now).await?;
-        }
+        keep(&store, &panel, now).await?;
         let (provider_specs, judge_specs) = (spec.providers.clone(), spec.judges.clone());
         let current = RwLock::new(Arc::new(panel));
-        Ok(Self { current, older: Mutex::default(), providers, provider_specs, judge_specs, store })
+        Ok(Self { current, own: Own::default(), older: Mutex::default(), providers, provider_specs, judge_specs, store })
     }
 
-    /// The panel in force.
+    /// The panel in force where a project has no metrics of its own.
     pub fn current(&self) -> Arc<Panel> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The panel in force in `project`.
+    pub fn of_project(&self, project: &ProjectName) -> Arc<Panel> {
+        self.own.panel(project).unwrap_or_else(|| self.current())
     }
 
     /// The providers that judges were opened with.
@@ -71,6 +85,9 @@ impl Panels {
         }
         if let Some(panel) = self.older().get(version) {
             return Ok(Some(Arc::clone(panel)));
+        }
+        if let Some(panel) = self.own.panel_of(version) {
+            return Ok(Some(panel));
         }
         let Some(store) = &self.store else { return Ok(None) };
         let Some(json) = store.policy(version).await? else { return Ok(None) };
@@ -118,7 +135,15 @@ pub enum PanelError {
     Store(#[from] StoreError),
 }
 
-fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigError> {
+/// Keeps the policy for items that are scored after it was replaced.
+pub(super) async fn keep(store: &PolicyStore, panel: &Panel, now: Timestamp) -> Result<(), PanelError> {
+    let Some(store) = store else { return Ok(()) };
+    let json =
+        serde_json::to_string(&panel.spec).map_err(|error| ConfigError::new(format!("the policy cannot be stored: {error}")))?;
+    Ok(store.put_policy(&panel.policy.version, &json, now).await?)
+}
+
+pub(super) fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigError> {
     let mut seats = Vec::new();
     let mut metrics = Vec::new();
     let judges = seat::open(spec, providers)?;
@@ -147,5 +172,5 @@ fn open_panel(spec: &PolicySpec, providers: &Providers) -> Result<Panel, ConfigE
     };
     let simulated = spec.providers.iter().any(|provider| provider.kind == ProviderKind::Simulated);
     let questions = spec.metrics.iter().map(|metric| metric.question.as_ref().map(|question| question.text.clone())).collect();
-    Ok(Panel { policy, seats, questions, simulated })
+    Ok(Panel { policy, seats, questions, simulated, spec: spec.clone() })
 }

@@ -6,7 +6,7 @@ use assize_core::results::{Results, Sums, SumsBucket, SumsQuery};
 use assize_core::{
     Dimension, Hour, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp,
 };
-use assize_estimate::{Bucket, Estimate, Options};
+use assize_estimate::{Bucket, Estimand, Estimate, Options};
 
 /// By what a rate is split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +62,62 @@ pub async fn report(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec
     Ok(estimated.collect())
 }
 
+/// A change of the judge within a range: rates before and after it are of two versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    /// The beginning of the first hour of which the new version judged anything.
+    pub at: Timestamp,
+    pub old: JudgeVersion,
+    pub new: JudgeVersion,
+}
+
+/// The changes of a metric's reference judge within [from, to), oldest first.
+pub async fn breaks(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<Break>, StoreError> {
+    let sums =
+        SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
+    let mut first: BTreeMap<JudgeVersion, Hour> = BTreeMap::new();
+    for bucket in results.sums(&sums).await?.into_iter().filter(|bucket| bucket.sums.judged > 0) {
+        let hour = first.entry(bucket.reference).or_insert(bucket.hour);
+        *hour = (*hour).min(bucket.hour);
+    }
+    let mut first: Vec<(Hour, JudgeVersion)> = first.into_iter().map(|(version, hour)| (hour, version)).collect();
+    first.sort();
+    let pairs = first.windows(2).filter_map(|pair| match pair {
+        [(_, old), (hour, new)] => Some(Break { at: hour.start(), old: old.clone(), new: new.clone() }),
+        _ => None,
+    });
+    Ok(pairs.collect())
+}
+
+/// The estimate of each version over the range, of what produces the traffic: for comparisons.
+pub async fn of_process(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<GroupEstimate>, StoreError> {
+    let sums =
+        SumsQuery { project: query.project.clone(), metric: query.metric.clone(), from: query.from, to: query.to, by: None };
+    let mut versions: BTreeMap<JudgeVersion, Vec<SumsBucket>> = BTreeMap::new();
+    for bucket in results.sums(&sums).await? {
+        versions.entry(bucket.reference.clone()).or_default().push(bucket);
+    }
+    let options = Options { level: query.level, estimand: Estimand::Process, ..Options::default() };
+    let estimated = versions.into_iter().map(|(reference, buckets)| {
+        let (estimate, sums) = estimate_as(buckets.iter().map(|bucket| (bucket.hour, &bucket.sums)), &options);
+        GroupEstimate { key: String::new(), reference, estimate, sums }
+    });
+    Ok(estimated.collect())
+}
+
 /// The estimate over hourly sums, and their total. Sums that contradict themselves give no estimate rather than a wrong one.
 pub fn estimate_of<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, level: f64) -> (Option<Estimate>, Sums) {
+    estimate_as(hours, &Options { level, ..Options::default() })
+}
+
+fn estimate_as<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, options: &Options) -> (Option<Estimate>, Sums) {
     let mut total = Sums::default();
     let mut buckets = Vec::new();
     for (hour, sums) in hours {
         total.add(sums);
         buckets.push(bucket(hour, sums));
     }
-    let estimate = assize_estimate::estimate(&buckets, &Options { level, ..Options::default() });
+    let estimate = assize_estimate::estimate(&buckets, options);
     (estimate.inspect_err(|error| tracing::error!(%error, "an estimate could not be made")).unwrap_or_default(), total)
 }
 

@@ -121,6 +121,7 @@ async fn record(pipeline: &Pipeline, scored: Vec<Scored>) -> Result<Option<Reaso
     if !scored.is_empty() {
         pipeline.recorder.record(&scored).await?;
         scored.iter().for_each(|one| pipeline.counters.score(one));
+        pipeline.note_models(&scored).await?;
     }
     let failed = scored.into_iter().find(|one| one.outcome == Some(Outcome::JudgeFailed));
     Ok(failed.and_then(|one| one.reason))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assize_core::judge::{CalledJudge, InlineJudge};
 use assize_core::{JudgeName, JudgeVersion, MetricName, Price, ProviderName, Tier, TierKind};
 use assize_judge::spec::{ChatSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, DecisionsJudge, bert, linear, metrics, prices, rules};
+use assize_judge::{ChatJudge, DecisionsJudge, metrics, prices, rules};
 
 use super::batch::BatchSeat;
 use super::clients::Providers;
@@ -48,9 +48,6 @@ enum Opened {
     Called { judge: Arc<dyn CalledJudge>, gate: Arc<Gate>, asking: Vec<MetricName>, cacheable: bool, batch: Option<BatchSeat> },
 }
 
-/// A model in this process fails where it would fail again, or for want of time.
-const BERT_ATTEMPTS: u32 = 2;
-
 /// Opens every judge that a cascade of the policy names, once.
 pub fn open(spec: &PolicySpec, providers: &Providers) -> Result<Judges, ConfigError> {
     let opened = spec.judges.iter().map(|judge| Ok((judge.name.clone(), open_one(judge, spec, providers)?)));
@@ -61,7 +58,7 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
     let wrong = |what: String| ConfigError::new(format!("[[judge]] {:?}: {what}", judge.name.as_str()));
     match &judge.kind {
         JudgeKind::Rules(rules) => rules::open(rules).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
-        JudgeKind::Linear(spec) => linear::open(spec).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
+        JudgeKind::Linear(linear) => providers.local.linear(linear).map(Opened::Inline).map_err(|error| wrong(error.to_string())),
         JudgeKind::Chat(chat) => {
             let judge_name = judge.name.clone();
             let provider =
@@ -77,9 +74,9 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
         }
         JudgeKind::Bert(bert) => {
             let (asking, _) = questions(judge, spec);
-            let gate = Gate::new(bert.concurrency(), BERT_ATTEMPTS).of(judge.name.as_str()).without_breaker();
-            let judge = bert::open(&judge.name, bert, asking.len()).map_err(|error| wrong(error.to_string()))?;
-            Ok(Opened::Called { judge, gate: Arc::new(gate), asking, cacheable: true, batch: None })
+            let opened = providers.local.bert(&judge.name, bert, asking.len());
+            let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
+            Ok(Opened::Called { judge, gate, asking, cacheable: true, batch: None })
         }
         JudgeKind::Decisions(decisions) => {
             let provider = provider(spec, &decisions.provider)

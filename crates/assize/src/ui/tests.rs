@@ -11,7 +11,7 @@ use assize_core::{
     RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
-use super::chart::line::Point;
+use super::chart::line::{Break, Point};
 use super::explore::{Explore, Filters, Row};
 use super::format::Rate;
 use super::interaction::InteractionPage;
@@ -63,6 +63,7 @@ fn overview_view(simulated: bool) -> Overview {
         reference_model: Some(hostile("reference_model")),
         note: Some(hostile("note")),
         points: vec![Point { at: from, rate: Some(rate), judged: 7 }],
+        breaks: vec![Break { at: from, from: hostile("break_from"), to: hostile("break_to") }],
         models: vec![GroupRow { key: hostile("group"), rate: Some(rate), judged: 5, population: 50 }],
         simulated,
     };

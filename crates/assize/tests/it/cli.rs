@@ -27,10 +27,10 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "config", "completions"] {
+    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "config", "completions"] {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 12] = [
+    let with_examples: [&[&str]; 17] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -40,6 +40,11 @@ async fn every_command_explains_itself() {
         &["key", "create"],
         &["key", "list"],
         &["key", "revoke"],
+        &["metric"],
+        &["metric", "list"],
+        &["metric", "put"],
+        &["metric", "dry-run"],
+        &["metric", "delete"],
         &["config", "check"],
         &["config", "show"],
         &["completions"],

@@ -29,7 +29,8 @@ async fn two_projects_see_nothing_of_each_other() {
 
     // The same id in both is two interactions.
     for (holder, text) in [(&red, "red text"), (&blue, "blue text")] {
-        let receipt = server.send_as(holder, &json!([item("shared", text), item(&format!("only {text}"), text)])).await;
+        let receipt =
+            server.send_as(holder, &json!([item("shared", text), item(&format!("only {text}"), &format!("{text}, only"))])).await;
         assert_eq!(receipt.expect(202)["accepted"], 2);
     }
     // Naming the other's project is refused, whatever else is in the batch; so is a project that does not exist, in the same words.
@@ -53,6 +54,7 @@ async fn two_projects_see_nothing_of_each_other() {
         "/v1/outcomes",
         "/v1/spend",
         "/v1/spend?group_by=metric",
+        "/v1/judges",
     ] {
         let own = listed(&server, &red, path).await;
         assert!(!own.to_string().contains("blue"), "{path}: {own}");
@@ -86,6 +88,9 @@ async fn two_projects_see_nothing_of_each_other() {
         (Method::POST, "/v1/projects/red/keys".to_owned()),
         (Method::PUT, "/v1/projects/green".to_owned()),
         (Method::DELETE, format!("/v1/projects/blue/keys/{blue_id}")),
+        (Method::PUT, "/v1/projects/red/metrics/refusal".to_owned()),
+        (Method::DELETE, "/v1/projects/red/metrics/refusal".to_owned()),
+        (Method::POST, "/v1/projects/red/metrics/refusal/dry-run".to_owned()),
     ] {
         let answer = Answer::of(server.plain(method.clone(), &path).bearer_auth(&red)).await;
         assert_eq!(answer.error(403).0, "forbidden", "{method} {path}");
@@ -106,7 +111,7 @@ async fn a_key_allows_its_scopes_until_it_is_revoked() {
     let (_, admin) = key(&server, "red", &["admin"]).await;
     let (both_id, both) = key(&server, "red", &["ingest", "read"]).await;
 
-    let send = async |server: &Server, key: &str, id: &str| server.send_as(key, &item(id, "a")).await;
+    let send = async |server: &Server, key: &str, id: &str| server.send_as(key, &item(id, &format!("answer {id}"))).await;
     assert_eq!(send(&server, &ingest, "1").await.expect(202)["accepted"], 1);
     assert_eq!(send(&server, &both, "2").await.expect(202)["accepted"], 1);
     assert_eq!(send(&server, &admin, "3").await.expect(202)["accepted"], 1);
@@ -166,6 +171,13 @@ async fn without_a_valid_key_there_is_nothing_but_the_way_to_send_one() {
         (Method::GET, "/v1/projects/red/keys"),
         (Method::POST, "/v1/projects/red/keys"),
         (Method::DELETE, "/v1/projects/red/keys/x"),
+        (Method::GET, "/v1/projects/red/metrics"),
+        (Method::GET, "/v1/projects/red/metrics/x"),
+        (Method::PUT, "/v1/projects/red/metrics/x"),
+        (Method::DELETE, "/v1/projects/red/metrics/x"),
+        (Method::GET, "/v1/projects/red/metrics/x/versions"),
+        (Method::POST, "/v1/projects/red/metrics/x/dry-run"),
+        (Method::GET, "/v1/judges"),
         (Method::POST, "/v1/traces"),
         (Method::POST, "/v1/logs"),
         (Method::POST, "/api/public/otel/v1/traces"),

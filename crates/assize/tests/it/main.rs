@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod batch;
+mod bridge;
 mod cascade;
 mod chaos_provider;
 mod cli;
@@ -19,6 +20,7 @@ mod isolation;
 mod judge_cli;
 mod judge_train;
 mod judging;
+mod metrics_api;
 mod nearest;
 mod otlp;
 mod resilience;

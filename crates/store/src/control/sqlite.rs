@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use assize_core::control::{Control, Project, StoredKey};
-use assize_core::{PolicyVersion, ProjectName, StoreError, TenantName, Timestamp};
+use assize_core::control::{Answering, Control, MetricChange, Project, StoredKey};
+use assize_core::{JudgeVersion, MetricName, PolicyVersion, ProjectName, StoreError, TenantName, Timestamp};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -12,7 +12,10 @@ use crate::sqlite::{Database, Migration, OnFull, Shape, damaged, failure};
 const SHAPE: Shape = Shape {
     file: "control.db",
     exclusive: false,
-    migrations: &[Migration { name: "0001_control", sql: include_str!("schema/0001_control.sql") }],
+    migrations: &[
+        Migration { name: "0001_control", sql: include_str!("schema/0001_control.sql") },
+        Migration { name: "0002_metrics", sql: include_str!("schema/0002_metrics.sql") },
+    ],
     cache_kib: 2 * 1024,
 };
 
@@ -50,7 +53,7 @@ impl SqliteControl {
                     .prepare_cached(sql)
                     .and_then(|mut statement| statement.query_map([], read)?.collect())
                     .map_err(|error| failure(&path, &error))?;
-                rows.into_iter().collect::<Option<_>>().ok_or_else(|| damaged(&path, "a project or key"))
+                rows.into_iter().collect::<Option<_>>().ok_or_else(|| damaged(&path, "a project, key or metric"))
             })
             .await
     }
@@ -119,6 +122,74 @@ impl Control for SqliteControl {
             })
             .await
     }
+
+    async fn change_metric(&self, change: &MetricChange) -> Result<bool, StoreError> {
+        let change = change.clone();
+        self.write(move |connection| {
+            let sql = "INSERT INTO metric (project, metric, version, json, by, at)
+                       SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                       WHERE ?3 = 1 + (SELECT COALESCE(MAX(version), 0) FROM metric WHERE project = ?1 AND metric = ?2)";
+            let MetricChange { project, metric, version, json, by, at } = &change;
+            let version = i64::try_from(*version).unwrap_or(i64::MAX);
+            Ok(connection.execute(sql, params![project.as_str(), metric.as_str(), version, json, by, at.0])? == 1)
+        })
+        .await
+    }
+
+    async fn metrics(&self) -> Result<Vec<MetricChange>, StoreError> {
+        let sql = "SELECT project, metric, version, json, by, at FROM metric AS last
+                   WHERE version = (SELECT MAX(version) FROM metric WHERE project = last.project AND metric = last.metric)
+                   ORDER BY project, metric";
+        self.list(sql, change).await
+    }
+
+    async fn metric_changes(
+        &self,
+        project: &ProjectName,
+        metric: &MetricName,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MetricChange>, StoreError> {
+        let (project, metric, path) = (project.clone(), metric.clone(), self.database.path().to_owned());
+        let (before, limit) = (i64::try_from(before).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+        self.database
+            .read(move |connection| {
+                let sql = "SELECT project, metric, version, json, by, at FROM metric
+                           WHERE project = ?1 AND metric = ?2 AND version < ?3 ORDER BY version DESC LIMIT ?4";
+                let rows: Vec<Option<MetricChange>> = connection
+                    .prepare_cached(sql)
+                    .and_then(|mut statement| {
+                        statement.query_map((project.as_str(), metric.as_str(), before, limit), change)?.collect()
+                    })
+                    .map_err(|error| failure(&path, &error))?;
+                rows.into_iter().collect::<Option<_>>().ok_or_else(|| damaged(&path, "a metric"))
+            })
+            .await
+    }
+
+    async fn put_answering(&self, answering: &Answering) -> Result<(), StoreError> {
+        let answering = answering.clone();
+        self.write(move |connection| {
+            let sql = "INSERT OR IGNORE INTO answering (version, model, since) VALUES (?1, ?2, ?3)";
+            connection.execute(sql, (answering.version.as_str(), &answering.model, answering.since.0)).map(|_| ())
+        })
+        .await
+    }
+
+    async fn answering(&self) -> Result<Vec<Answering>, StoreError> {
+        let read = |row: &Row<'_>| {
+            let version = JudgeVersion::from_stored(row.get_ref(0)?.as_str()?);
+            Ok(Some(Answering { version, model: row.get(1)?, since: Timestamp(row.get(2)?) }))
+        };
+        self.list("SELECT version, model, since FROM answering ORDER BY since, version, model", read).await
+    }
+}
+
+fn change(row: &Row<'_>) -> rusqlite::Result<Option<MetricChange>> {
+    let names = ProjectName::new(row.get_ref(0)?.as_str()?).ok().zip(MetricName::new(row.get_ref(1)?.as_str()?).ok());
+    let Some((project, metric)) = names else { return Ok(None) };
+    let version = row.get::<_, i64>(2)?.unsigned_abs();
+    Ok(Some(MetricChange { project, metric, version, json: row.get(3)?, by: row.get(4)?, at: Timestamp(row.get(5)?) }))
 }
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Option<Project>> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use assize_core::control::{Control, Project, Scope, StoredKey};
-use assize_core::{PolicyVersion, TenantName, Timestamp};
+use assize_core::control::{Answering, Control, MetricChange, Project, Scope, StoredKey};
+use assize_core::{JudgeVersion, MetricName, PolicyVersion, TenantName, Timestamp};
 
 use super::Opener;
 use crate::samples::{MORNING, project};
@@ -13,6 +13,8 @@ pub async fn run(opener: &dyn Opener<dyn Control>) {
     projects_are_created_once(opener).await;
     keys_are_replaced_and_revoked(opener).await;
     policies_stay_as_they_are(opener).await;
+    metrics_keep_every_change(opener).await;
+    models_that_answered_are_kept_from_their_first_time(opener).await;
 }
 
 async fn open(opener: &dyn Opener<dyn Control>, data: &str) -> Arc<dyn Control> {
@@ -79,4 +81,61 @@ async fn policies_stay_as_they_are(opener: &dyn Opener<dyn Control>) {
     }
     assert_eq!(control.policy(&one).await.expect("read").as_deref(), Some(r#"{"a":1}"#));
     assert_eq!(control.policy(&two).await.expect("read"), None);
+}
+
+async fn metrics_keep_every_change(opener: &dyn Opener<dyn Control>) {
+    let mut control = open(opener, "metrics").await;
+    let change = |owner: &str, metric: &str, version: u64, json: Option<&str>| MetricChange {
+        project: project(owner),
+        metric: MetricName::new(metric).expect("a valid name"),
+        version,
+        json: json.map(str::to_owned),
+        by: format!("key-{version}"),
+        at: Timestamp(MORNING.0 + i64::try_from(version).expect("small")),
+    };
+    let changes = [
+        change("p", "m", 1, Some(r#"{"a":1}"#)),
+        change("p", "m", 2, None),
+        change("p", "m", 3, Some(r#"{"a":"\u00e9"}"#)),
+        change("p", "n", 1, Some("{}")),
+        change("q", "m", 1, Some("{}")),
+    ];
+    for one in &changes {
+        assert!(control.change_metric(one).await.expect("changed"), "{one:?}");
+    }
+    // Whoever did not see the last change changes nothing.
+    for version in [0, 1, 3, 5, u64::MAX] {
+        let stale = change("p", "m", version, Some("stale"));
+        assert!(!control.change_metric(&stale).await.expect("left alone"), "{version}");
+    }
+    assert!(!control.change_metric(&change("r", "m", 2, None)).await.expect("left alone"), "the first is number 1");
+    if opener.is_durable() {
+        drop(control);
+        control = open(opener, "metrics").await;
+    }
+    let [one, two, three, other, elsewhere] = changes;
+    assert_eq!(control.metrics().await.expect("listed"), [three.clone(), other, elsewhere]);
+    let of = async |before, limit| control.metric_changes(&three.project, &three.metric, before, limit).await.expect("listed");
+    assert_eq!(of(u64::MAX, 10).await, [three.clone(), two.clone(), one.clone()], "newest first");
+    assert_eq!(of(3, 1).await, [two]);
+    assert_eq!(of(2, 10).await, [one]);
+    assert!(of(1, 10).await.is_empty());
+}
+
+async fn models_that_answered_are_kept_from_their_first_time(opener: &dyn Opener<dyn Control>) {
+    let mut control = open(opener, "answering").await;
+    let seen = |version: &str, model: &str, since: i64| Answering {
+        version: JudgeVersion::of(&[version.as_bytes()]),
+        model: model.to_owned(),
+        since: Timestamp(since),
+    };
+    for one in [seen("a", "m-1", 20), seen("a", "m-2", 30), seen("b", "m-1", 10), seen("a", "m-1", 40)] {
+        control.put_answering(&one).await.expect("put");
+    }
+    if opener.is_durable() {
+        drop(control);
+        control = open(opener, "answering").await;
+    }
+    let all = control.answering().await.expect("listed");
+    assert_eq!(all, [seen("b", "m-1", 10), seen("a", "m-1", 20), seen("a", "m-2", 30)]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use assize_core::results::{Filter, JudgedQuery, Results};
-use assize_core::{Accepted, DecisionState, Dimension, Outcome, Scored, StoreErrorKind};
+use assize_core::{Accepted, DecisionState, Dimension, Outcome, Scored, Step, StoreErrorKind};
 
 use super::Opener;
 use super::results::{after, entries, open};
@@ -147,7 +147,8 @@ async fn what_was_judged_is_listed_with_its_probability(opener: &dyn Opener<dyn 
     }
     results.fold(&entries(1, &rows)).await.expect("folded");
     results.fold(&entries(5, &[drawn("q", "a", after(1))])).await.expect("folded");
-    let late = Scored { probability: 0.02, ..judged(&rows[0], "refusal", 1.0) };
+    let step = Step { tier: 2, judge: judge("gpt-4o"), conditional: 0.2, probability: 0.02, drawn: true, predictor: None };
+    let late = Scored { probability: 0.02, steps: vec![step], ..judged(&rows[0], "refusal", 1.0) };
     results.record(&[late, judged(&rows[1], "refusal", 0.2), judge_failed(&rows[2], "refusal")]).await.expect("recorded");
     let query =
         |name: &str, limit| JudgedQuery { project: project("p"), metric: metric(name), from: after(0), to: after(9), limit };

@@ -1,6 +1,7 @@
 //! What every backend of a port must do: one suite a port, run against each backend by its own tests.
 
 pub mod batch;
+mod bridge;
 pub mod cache;
 pub mod control;
 mod decided;

@@ -37,6 +37,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     tiers::run(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
+    super::bridge::run(opener).await;
 }
 
 pub(super) async fn open(opener: &dyn Opener<dyn Results>, data: &str) -> Arc<dyn Results> {

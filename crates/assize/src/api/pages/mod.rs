@@ -118,7 +118,7 @@ impl Viewer {
             project: self.project.clone(),
             projects: server.access.projects(),
             now: server.clock().now(),
-            simulated: server.pipeline.panels.current().simulated,
+            simulated: server.pipeline.panels.of_project(&self.project).simulated,
             signed_in: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -143,7 +143,7 @@ pub fn page_of_error(error: ApiError) -> Response {
 }
 
 async fn list(State(server): State<Arc<Server>>, viewer: Viewer, Query(filters): Query<Filters>) -> Result<Response, Response> {
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(&viewer.project);
     let metrics: Vec<_> = panel.policy.metrics.iter().map(|metric| metric.name.clone()).collect();
     let (rows, next, error) = match filters.resolve(&viewer.project, ROWS) {
         Err(error) => (Vec::new(), None, Some(error)),
@@ -159,7 +159,7 @@ async fn list(State(server): State<Arc<Server>>, viewer: Viewer, Query(filters):
 
 /// Models seen lately, to choose from.
 async fn models(results: &dyn Results, server: &Server, project: &ProjectName) -> Option<Vec<String>> {
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(project);
     let now = server.clock().now();
     let query = EstimatesQuery {
         project: project.clone(),

@@ -12,10 +12,12 @@ use serde::Deserialize;
 use super::{Viewer, page_of_error};
 use crate::api::Server;
 use crate::api::spend::total;
+use crate::pipeline::judges::in_use;
+use crate::pipeline::models::Drift;
 use crate::pipeline::panel::Panel;
-use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, known_cost, population, report};
-use crate::ui::chart::line::Point;
-use crate::ui::format::Rate;
+use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, breaks, known_cost, population, report};
+use crate::ui::chart::line::{Break, Point};
+use crate::ui::format::{Rate, utc};
 use crate::ui::overview::{self, EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
 
 #[derive(Deserialize)]
@@ -39,7 +41,7 @@ pub async fn show(
 async fn fill(server: &Server, viewer: &Viewer, range: Range, headers: &HeaderMap) -> Result<Overview, StoreError> {
     let layout = viewer.layout(server);
     let (from, to) = range.bounds(layout.now);
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(&viewer.project);
     let mut metrics = Vec::new();
     for metric in &panel.policy.metrics {
         metrics.push(metric_panel(server, viewer, &panel, metric, range, (from, to)).await?);
@@ -83,6 +85,8 @@ async fn metric_panel(
     let all = report(&*server.results, &query(from, to, GroupBy::All)).await?;
     let versions = all.len();
     let whole = current(all).into_iter().next();
+    let breaks = if versions > 1 { breaks(&*server.results, &query(from, to, GroupBy::All)).await? } else { Vec::new() };
+    let breaks = breaks.into_iter().map(|one| Break { at: one.at, from: one.old.to_string(), to: one.new.to_string() }).collect();
     let before = report(&*server.results, &query(from.minus(range.duration()), from, GroupBy::All)).await?;
     let previous = current(before).into_iter().next().and_then(|group| rate(&group));
     let over_time = report(&*server.results, &query(from, to, GroupBy::Hours(range.bucket_hours()))).await?;
@@ -106,8 +110,9 @@ async fn metric_panel(
         previous,
         reference: reference.unwrap_or_else(|| unreachable!("a policy refuses an empty cascade")),
         reference_model: called.map(|seat| seat.judge.model().to_owned()),
-        note: note(panel, metric, versions),
+        note: note(server, panel, metric, versions),
         points: points.collect(),
+        breaks,
         models: current(by_model).into_iter().map(rows).collect(),
         simulated: panel.simulated && !metric.is_free(),
     })
@@ -130,7 +135,7 @@ fn estimate_view(group: &GroupEstimate) -> Option<EstimateView> {
     })
 }
 
-fn note(panel: &Panel, metric: &Metric, versions: usize) -> Option<String> {
+fn note(server: &Server, panel: &Panel, metric: &Metric, versions: usize) -> Option<String> {
     let narrowed = population(metric, &panel.policy.sampling);
     let mut parts = Vec::new();
     if narrowed != crate::pipeline::report::EVERYTHING {
@@ -138,6 +143,16 @@ fn note(panel: &Panel, metric: &Metric, versions: usize) -> Option<String> {
     }
     if versions > 1 {
         parts.push("The judge changed within this range; only verdicts of the present version count here.".to_owned());
+    }
+    for judge in in_use(panel).iter().filter(|judge| judge.metric == metric.name) {
+        if let Some(Drift { from, to, since }) = server.pipeline.models.drift(&judge.version) {
+            let since = utc(since, "%-d %b %Y, %H:%M");
+            parts.push(format!(
+                "The judge {} was answered for by {from}, and since {since} by {to}: the same name, another model.",
+                judge.judge
+            ));
+        }
+        parts.extend(judge.warning(server.clock().now()).map(|warning| format!("Note that {warning}.")));
     }
     (!parts.is_empty()).then(|| parts.join(" "))
 }

@@ -63,7 +63,7 @@ pub async fn show(
     headers: HeaderMap,
     Query(asked): Query<ReviewParams>,
 ) -> Result<Response, Response> {
-    let panel = server.pipeline.panels.current();
+    let panel = server.pipeline.panels.of_project(&viewer.project);
     let metrics: Vec<MetricName> = panel.policy.metrics.iter().map(|metric| metric.name.clone()).collect();
     let metric = match asked.metric.as_str() {
         "" => metrics.first().cloned(),
@@ -87,7 +87,7 @@ pub async fn show(
     let view = ReviewPage {
         layout: viewer.layout(&server),
         metrics,
-        question: metric.as_ref().and_then(|metric| question(&server, metric)),
+        question: metric.as_ref().and_then(|metric| question(&server, &viewer.project, metric)),
         metric,
         progress: found,
         item,

@@ -35,6 +35,19 @@ pub struct LineChart<'a> {
     pub bucket_ms: i64,
     /// Level of the intervals, in [0, 1].
     pub level: f64,
+    /// Where what is shown changed its meaning.
+    pub breaks: &'a [Break],
+}
+
+/// A change of the judge: what lies on its two sides is not compared by eye.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    /// When.
+    pub at: Timestamp,
+    /// The judge's version before.
+    pub from: String,
+    /// And since.
+    pub to: String,
 }
 
 const HEIGHT: f64 = 148.0;
@@ -89,9 +102,15 @@ impl LineChart<'_> {
                             }
                         }
                         (self.targets())
+                        @for one in self.breaks {
+                            line.break x1=(across(self.share(one.at))) x2=(across(self.share(one.at))) y1="0" y2=(HEIGHT) {
+                                title { (self.break_name(one)) }
+                            }
+                        }
                     }
                     (time_axis(self.from, self.to))
                 }
+                @for one in self.breaks { p.note { (self.break_name(one)) } }
                 @if !placed.is_empty() { (self.table(&placed)) }
             }
         }
@@ -145,6 +164,18 @@ impl LineChart<'_> {
                 }
             }
         }
+    }
+
+    fn share(&self, at: Timestamp) -> f64 {
+        at.0.saturating_sub(self.from.0) as f64 / self.to.0.saturating_sub(self.from.0).max(1) as f64
+    }
+
+    fn break_name(&self, one: &Break) -> String {
+        let at = utc(one.at, "%-d %b, %H:%M");
+        format!(
+            "From {at} on the judge is version {} in place of {}: rates before are not shown with those since.",
+            one.to, one.from
+        )
     }
 
     fn bucket_name(&self, at: Timestamp) -> String {
@@ -262,8 +293,15 @@ mod tests {
     }
 
     fn render(points: &[Point], hours: i64) -> String {
-        let chart =
-            LineChart { name: "refusal", points, from: Timestamp(0), to: Timestamp(hours * HOUR), bucket_ms: HOUR, level: 0.95 };
+        let chart = LineChart {
+            name: "refusal",
+            points,
+            from: Timestamp(0),
+            to: Timestamp(hours * HOUR),
+            bucket_ms: HOUR,
+            level: 0.95,
+            breaks: &[],
+        };
         let out = chart.render().into_string();
         assert!(!out.contains("NaN") && !out.contains("inf") && !out.contains("style="), "{out}");
         out
@@ -311,11 +349,29 @@ mod tests {
     }
 
     #[test]
+    fn a_break_is_a_line_with_both_versions() {
+        let breaks = [Break { at: Timestamp(6 * HOUR), from: "0ld".to_owned(), to: "n3w".to_owned() }];
+        let points = [point(3, Some(0.2)), point(9, Some(0.4))];
+        let (from, to) = (Timestamp(0), Timestamp(24 * HOUR));
+        let chart = LineChart { name: "refusal", points: &points, from, to, bucket_ms: HOUR, level: 0.95, breaks: &breaks };
+        let out = chart.render().into_string();
+        let line = out.split("<line class=\"break\"").nth(1).expect("a line");
+        assert!(line.starts_with(" x1=\"25%\" x2=\"25%\"") && line.contains("n3w in place of 0ld"), "{line}");
+    }
+
+    #[test]
     fn a_few_wide_intervals_do_not_flatten_the_rest() {
         let mut points: Vec<Point> = (0..20).map(|hour| point(hour, Some(0.03))).collect();
         points[7].rate = Some(Rate { value: 0.03, low: 0.0, high: 0.9 });
-        let placed =
-            LineChart { name: "", points: &points, from: Timestamp(0), to: Timestamp(20 * HOUR), bucket_ms: HOUR, level: 0.95 };
+        let placed = LineChart {
+            name: "",
+            points: &points,
+            from: Timestamp(0),
+            to: Timestamp(20 * HOUR),
+            bucket_ms: HOUR,
+            level: 0.95,
+            breaks: &[],
+        };
         assert!(scale_of(&placed.placed()).high < 0.1);
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{Overview, with_gaps};
 use crate::ui::chart::axis::Scale;
 use crate::ui::chart::bar;
-use crate::ui::chart::line::{LineChart, Point};
+use crate::ui::chart::line::{Break, LineChart, Point};
 use crate::ui::format::{self, Rate, count, short_percent};
 use crate::ui::layout::simulated_badge;
 use crate::ui::visible::isolated;
@@ -62,6 +62,8 @@ pub struct MetricPanel {
     pub note: Option<String>,
     /// The rate over time, one point per bucket of the range. Missing buckets are shown as gaps.
     pub points: Vec<Point>,
+    /// Changes of the judge within the range.
+    pub breaks: Vec<Break>,
     /// The rate by model.
     pub models: Vec<GroupRow>,
     /// The verdicts come from the simulated provider.
@@ -83,6 +85,7 @@ pub(super) fn render(panel: &MetricPanel, view: &Overview) -> Markup {
         to: view.to,
         bucket_ms: view.bucket_ms(),
         level,
+        breaks: &panel.breaks,
     };
     html! {
         article.panel aria-labelledby=(id) {

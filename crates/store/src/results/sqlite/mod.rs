@@ -1,5 +1,6 @@
 //! The results store in one SQLite file. Rows, verdicts and the hourly rollups that stand for them change in the same transaction.
 
+mod bridge;
 mod counts;
 mod decided;
 mod dimensions;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use assize_core::decided::{DecidedPage, DecidedQuery};
 use assize_core::queue::{Entry, Offset};
 use assize_core::results::{
-    CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder, Results, ReuseAudit, Spend,
-    SpendBy, SumsBucket, SumsQuery, VerdictRecord,
+    BridgeItem, BridgeVerdict, CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder,
+    Results, ReuseAudit, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord, VersionChange,
 };
 use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ const SHAPE: Shape = Shape {
         Migration { name: "0001_results", sql: include_str!("../schema/0001_results.sql") },
         Migration { name: "0002_tiers", sql: include_str!("../schema/0002_tiers.sql") },
         Migration { name: "0003_decided", sql: include_str!("../schema/0003_decided.sql") },
+        Migration { name: "0004_bridge", sql: include_str!("../schema/0004_bridge.sql") },
     ],
     cache_kib: 32 * 1024,
 };
@@ -181,5 +183,15 @@ impl Results for SqliteResults {
     ) -> Result<BTreeMap<String, Spend>, StoreError> {
         let project = project.clone();
         self.read(move |connection| counts::spend(connection, &project, from, to, by)).await
+    }
+
+    async fn record_bridge(&self, extra: &BridgeVerdict) -> Result<(), StoreError> {
+        let extra = extra.clone();
+        self.write(move |connection, _| bridge::record(connection, &extra)).await
+    }
+
+    async fn bridge(&self, project: &ProjectName, change: &VersionChange) -> Result<Vec<BridgeItem>, StoreError> {
+        let (project, change) = (project.clone(), change.clone());
+        self.read(move |connection| bridge::items(connection, &project, &change)).await
     }
 }
