@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::axis::{Scale, time_ticks};
 use super::{UNITS, across, trimmed};
 use crate::ui::format::{self, Rate, utc};
+use crate::ui::visible::plain;
 
 /// One bucket of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -174,7 +175,8 @@ impl LineChart<'_> {
         let at = utc(one.at, "%-d %b, %H:%M");
         format!(
             "From {at} on the judge is version {} in place of {}: rates before are not shown with those since.",
-            one.to, one.from
+            plain(&one.to),
+            plain(&one.from)
         )
     }
 
