@@ -31,31 +31,30 @@ pub fn groups<'c, 'a>(courses: &'c mut [Course<'a>]) -> Vec<Vec<&'c mut Course<'
 /// Has the judge that a group of courses wants next asked, and takes each on its way as far as it then goes. What is known from before
 /// is used; what somebody else is asking right now is waited for; the rest is asked in one call.
 pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Result<(), StoreError> {
-    let mut keys = find_again(pipeline, case, group).await;
-    let mut flights = Vec::new();
-    let mut waits = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
+    let mut keys = keys_of(pipeline, case, group);
+    let (mut flights, mut waits) = (Vec::new(), Vec::new());
+    // Before it is looked for: what was answered in between is then found.
     for at in unanswered(group) {
         let taken_on = match (&pipeline.reuse, keys.get(at).copied().flatten()) {
             (Some(reuse), Some(keys)) => reuse.take_on(keys.exact).map(Some),
             _ => Ok(None),
         };
         match taken_on {
-            Ok(flight) => {
-                flights.extend(flight);
-                open.push(at);
-            }
+            Ok(flight) => flights.extend(flight),
             Err(wait) => waits.push((at, wait)),
         }
     }
+    let (waited, waits): (Vec<usize>, Vec<_>) = waits.into_iter().unzip();
+    find_again(pipeline, case, group, &keys).await;
+    let open = unanswered(group).into_iter().filter(|at| !waited.contains(at)).collect();
     let open = set_aside(pipeline, case, group, open).await?;
     call_about(pipeline, case, group, &open, &keys).await;
     // Nobody is waited for while others wait for us.
     drop(flights);
-    let waited: Vec<usize> = waits.iter().map(|(at, _)| *at).collect();
     if !waited.is_empty() {
-        join_all(waits.into_iter().map(|(_, wait)| wait)).await;
-        keys = find_again(pipeline, case, group).await;
+        join_all(waits).await;
+        keys = keys_of(pipeline, case, group);
+        find_again(pipeline, case, group, &keys).await;
         let open: Vec<usize> = waited.into_iter().filter(|at| unanswered(group).contains(at)).collect();
         // What was waited for may have been parked, and then so is this.
         let open = set_aside(pipeline, case, group, open).await?;
@@ -105,21 +104,19 @@ fn unanswered(group: &[&mut Course<'_>]) -> Vec<usize> {
     group.iter().enumerate().filter(|(_, course)| course.is_asking()).map(|(at, _)| at).collect()
 }
 
-/// Takes verdicts of the cache, and draws whether those on nearly the same will do. The keys of the group, in its order.
-async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Vec<Option<Keys>> {
-    let Some(reuse) = pipeline.reuse.as_ref() else { return vec![None; group.len()] };
-    let mut keys = Vec::with_capacity(group.len());
-    for course in group.iter() {
-        let seat = course.seat().filter(|_| course.is_asking());
-        keys.push(seat.and_then(|seat| reuse.keys(course, seat, case.subject)));
-    }
-    if case.retries > 0 {
-        // What failed once is asked for, and kept.
-        return keys;
-    }
+/// The keys of what the group asks, in its order.
+fn keys_of(pipeline: &Pipeline, case: &Case<'_>, group: &[&mut Course<'_>]) -> Vec<Option<Keys>> {
+    let Some(reuse) = &pipeline.reuse else { return vec![None; group.len()] };
+    let keys = |course: &&mut Course<'_>| reuse.keys(course, course.seat().filter(|_| course.is_asking())?, case.subject);
+    group.iter().map(keys).collect()
+}
+
+/// Takes verdicts of the cache, and draws whether those on nearly the same will do. What failed once is asked for.
+async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>], keys: &[Option<Keys>]) {
+    let Some(reuse) = pipeline.reuse.as_ref().filter(|_| case.retries == 0) else { return };
     let now = pipeline.clock.now();
     let mut exact = reuse.find(&keys.iter().flatten().map(|keys| keys.exact).collect::<Vec<_>>(), now).await.into_iter();
-    for (course, keys) in group.iter_mut().zip(&keys) {
+    for (course, keys) in group.iter_mut().zip(keys) {
         let (Some(keys), Some(seat)) = (keys, course.seat()) else { continue };
         if let Some(cached) = exact.next().flatten() {
             course.take(again(&cached, seat, ReuseKind::Exact));
@@ -140,7 +137,6 @@ async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Cour
             course.take_similar(again(&cached, seat, ReuseKind::Similar), audit, case);
         }
     }
-    keys
 }
 
 /// Calls the judge about the courses at `open`, keeps what it says, and asks the fallback judge where it failed for good.

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::axis::{Scale, time_ticks};
 use super::{UNITS, across, trimmed};
 use crate::ui::format::{self, Rate, utc};
-use crate::ui::visible::{isolated, plain};
+use crate::ui::visible::plain;
 
 /// One bucket of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,13 +105,13 @@ impl LineChart<'_> {
                         (self.targets())
                         @for one in self.breaks {
                             line.break x1=(across(self.share(one.at))) x2=(across(self.share(one.at))) y1="0" y2=(HEIGHT) {
-                                title { (plain(&self.break_name(one))) }
+                                title { (self.break_name(one)) }
                             }
                         }
                     }
                     (time_axis(self.from, self.to))
                 }
-                @for one in self.breaks { p.note { (isolated(&self.break_name(one))) } }
+                @for one in self.breaks { p.note { (self.break_name(one)) } }
                 @if !placed.is_empty() { (self.table(&placed)) }
             }
         }
@@ -175,7 +175,8 @@ impl LineChart<'_> {
         let at = utc(one.at, "%-d %b, %H:%M");
         format!(
             "From {at} on the judge is version {} in place of {}: rates before are not shown with those since.",
-            one.to, one.from
+            plain(&one.to),
+            plain(&one.from)
         )
     }
 
