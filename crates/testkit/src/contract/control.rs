@@ -91,7 +91,7 @@ async fn metrics_keep_every_change(opener: &dyn Opener<dyn Control>) {
         version,
         json: json.map(str::to_owned),
         by: format!("key-{version}"),
-        at: Timestamp(MORNING.0 + i64::try_from(version).expect("small")),
+        at: MORNING.plus(std::time::Duration::from_millis(version % 1_000)),
     };
     let changes = [
         change("p", "m", 1, Some(r#"{"a":1}"#)),
