@@ -13,9 +13,9 @@ pub(super) async fn run(opener: &dyn Opener<dyn Results>) {
     let mut store = open(opener, "bridge").await;
     let rows = [drawn("p", "a", MORNING), drawn("p", "b", MORNING)];
     store.fold(&entries(1, &rows)).await.expect("folded");
-    store.record(&[judged(&rows[0], "m", 1.0)]).await.expect("recorded");
+    store.record(&[judged(&rows[0], "refusal", 1.0)]).await.expect("recorded");
     let sums = store.sums(&all_sums(None)).await.expect("sums");
-    let change = VersionChange { metric: metric("m"), old: JudgeVersion::of(&[b"old"]), new: JudgeVersion::of(&[b"new"]) };
+    let change = VersionChange { metric: metric("refusal"), old: JudgeVersion::of(&[b"old"]), new: JudgeVersion::of(&[b"new"]) };
     let item = BridgeItem {
         key: rows[0].key,
         scores: Some((0.25, 1.0)),
@@ -56,7 +56,7 @@ pub(super) async fn run(opener: &dyn Opener<dyn Results>) {
     }
     assert_eq!(store.sums(&all_sums(None)).await.expect("sums"), sums, "no rate changes");
     let by_metric = store.spend(&project("p"), ever.0, ever.1, SpendBy::Metric).await.expect("spend");
-    assert_eq!((by_metric["bridge.m"].calls, by_metric["m"].calls), (1, before.calls));
+    assert_eq!((by_metric["bridge.m"].calls, by_metric["refusal"].calls), (1, before.calls));
     let after = spend(&*store).await;
     assert_eq!((after.calls, after.questions), (before.calls + 1, before.questions + 1), "what was paid counts once");
     let mut items = store.bridge(&project("p"), &change).await.expect("listed");

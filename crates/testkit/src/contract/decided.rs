@@ -2,12 +2,12 @@
 
 use assize_core::decided::{Decided, DecidedPage, DecidedQuery, RESPONSE_ID};
 use assize_core::results::Results;
-use assize_core::{DecisionState, Outcome, Reason, ReuseKind, Reused, Scored};
+use assize_core::{DecisionState, Outcome, Reason, ReuseKind, Reused, Scored, Step};
 
 use super::Opener;
 use super::results::{entries, open};
 use crate::samples::{
-    MORNING, decision, drawn, interaction, judge_failed, judged, metric, project, row, row_of, verdict, version,
+    MORNING, decision, drawn, interaction, judge, judge_failed, judged, metric, project, row, row_of, verdict, version,
 };
 
 /// Runs the part of the suite that is about the feed.
@@ -114,9 +114,11 @@ async fn what_counts_is_told(opener: &dyn Opener<dyn Results>) {
         verdicts,
         ..of(at)
     };
+    let step = Step { tier: 2, judge: judge("gpt-4o"), conditional: 0.5, probability: 0.05, drawn: true, predictor: None };
+    let verdicts = vec![verdict("mini", 0.25), verdict("gpt-4o", 0.5)];
     results
         .record(&[
-            Scored { verdicts: vec![verdict("mini", 0.25), verdict("gpt-4o", 0.5)], probability: 0.05, ..of(1) },
+            Scored { verdicts, steps: vec![step], probability: 0.05, ..of(1) },
             Scored { outcome: Some(Outcome::Reused), verdicts: vec![exact], ..of(2) },
             Scored { outcome: Some(Outcome::Reused), verdicts: vec![verdict("mini", 0.25), similar], ..of(3) },
             failed(4, "fallback", vec![verdict("mini", 0.25), verdict("other", 0.125)]),
