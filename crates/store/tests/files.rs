@@ -180,7 +180,7 @@ async fn what_was_decided_before_there_was_a_feed_is_in_it() {
     assert_eq!(told.items.iter().map(|decided| decided.id.as_str()).collect::<Vec<_>>(), ["free", "a", "b"]);
     drop(store);
     let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
-    file.execute_batch("DROP TABLE decided; DELETE FROM migration WHERE name = '0003_decided'").unwrap();
+    file.execute_batch("DROP TABLE decided; DROP TABLE bridge; DELETE FROM migration WHERE version >= 3").unwrap();
     drop(file);
     let store = results::open(&url(directory.path())).await.unwrap();
     let again = store.decided_after(&query).await.unwrap();
