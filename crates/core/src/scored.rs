@@ -100,7 +100,7 @@ pub struct Scored {
     /// Verdicts that are new since the last record, in cascade order. The reference's is last where the outcome is `judged`, or `reused`
     /// by the exact cache.
     pub verdicts: Vec<Verdict>,
-    /// Draws that are new since the last record.
+    /// The draws between called tiers so far, in cascade order; those on record already stay as they are there.
     pub steps: Vec<Step>,
     /// The cumulative probability with which the last tier that was drawn was to see it.
     pub probability: f64,

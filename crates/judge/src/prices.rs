@@ -2,8 +2,8 @@
 //! not here has no price, which is not the same as costing nothing.
 //!
 //! Three things that vendors charge are not in the lists. Some ask more for very long prompts (from 100,000 to 272,000 tokens on, by
-//! model) and for processing in a chosen region; and a price that is lowered for a time stands at what it will be, so that a cost can
-//! look too high but never too low. Where that matters, a judge's own `price` goes before the list.
+//! model) and for processing in a chosen region: costs of such calls look too low. A price that is lowered for a time stands at what it
+//! will be: until then costs look too high. Where that matters, a judge's own `price` goes before the list.
 
 mod anthropic;
 mod gemini;

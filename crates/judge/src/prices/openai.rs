@@ -1,7 +1,8 @@
 //! OpenAI's price list.
 //!
 //! Sources: <https://developers.openai.com/api/docs/pricing> and the models' own pages, as of November 2026; for the older models also
-//! pydantic's genai-prices (MIT) and LiteLLM's map of prices, which agree. Shutdowns:
+//! pydantic's genai-prices (MIT). Figures of the newest are partly third parties' quotations of that list, and where a cached or batch
+//! price was not to be read it is the family's ratio. Shutdowns:
 //! <https://developers.openai.com/api/docs/deprecations>. From GPT-5.6 on, writing to the prompt cache costs 1.25 times the input.
 
 use super::{Line, ListPrice, Price, at, usd};
