@@ -77,3 +77,17 @@ async fn what_is_parked_with_another_stays_there_and_the_rest_is_parked() {
     let metrics: Vec<_> = waiting(&flow).await.into_iter().map(|one| one.metrics).collect();
     assert_eq!(metrics, [names(&["toxicity"]), names(&["refusal"])]);
 }
+
+#[tokio::test]
+async fn what_went_back_to_the_queue_is_parked_and_what_came_from_a_batch_in_vain_is_asked() {
+    let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
+    let flow = flow(&provider).await;
+    let entry = leased(&flow, "i").await.entry;
+    hear(&flow.pipeline, entry.clone(), 1, Way::Queue).await.unwrap();
+    let member = waiting(&flow).await.remove(0);
+    assert_eq!((member.metrics.clone(), provider.calls()), (names(&["refusal", "toxicity"]), 0));
+
+    hear(&flow.pipeline, entry, 1, Way::Live { id: member.id, metrics: member.metrics }).await.unwrap();
+    assert!(provider.calls() > 0, "half the price is not worth a third wait");
+    assert_eq!(waiting(&flow).await.len(), 1);
+}

@@ -135,10 +135,11 @@ impl BatchLane {
     }
 }
 
-/// Whether a question that is parked nowhere may go into a batch.
+/// Whether a question that is parked nowhere may go into a batch, however often it went back to the queue: only what has come back from
+/// a batch in vain is asked outside.
 fn may_join(case: &Case<'_>, course: &Course<'_>, now: Timestamp) -> bool {
     let has_time = deadline(case, course.metric.max_delay_hours) > now.plus(MARGIN);
-    has_time && case.retries == 0 && !matches!(case.way, Way::Live { .. })
+    has_time && !matches!(case.way, Way::Live { .. })
 }
 
 fn deadline(case: &Case<'_>, hours: u32) -> Timestamp {
