@@ -133,7 +133,7 @@ impl<'a> Course<'a> {
 
     /// Whether a verdict on nearly the same was looked at already.
     pub fn has_similar(&self) -> bool {
-        self.similar.is_some()
+        !self.probability_is_of_earlier(self.metric.cascade.len())
     }
 
     /// What a verdict on nearly the same said, where the reference judge is asked all the same.

@@ -43,6 +43,13 @@ pub struct Keys {
     pub rest: Option<CacheKey>,
 }
 
+/// A verdict that was given anew, as it will be kept.
+pub struct Fresh {
+    entries: Vec<CacheEntry>,
+    /// The shelf, what must be the same on it, and the key.
+    near: Option<(ShelfName, CacheKey, CacheKey)>,
+}
+
 impl Reuse {
     pub fn new(cache: Arc<dyn VerdictCache>, tenant_of: TenantOf) -> Self {
         Self { cache, tenant_of, flights: Arc::default(), nearest: None }
@@ -105,28 +112,46 @@ impl Reuse {
         self.find(&[key], now).await.into_iter().next().flatten()
     }
 
-    /// Has what was kept on the case found by its meaning, too.
-    pub async fn add_nearest(&self, case: &Case<'_>, shelf: ShelfName, keys: Keys, counters: &Counters) {
-        let (Some(nearest), Some(rest)) = (&self.nearest, keys.rest) else { return };
-        if let Some(vectors) = vectors(nearest, case, counters).await {
-            nearest.add(shelf, rest, vectors, keys.exact);
-        }
-    }
-
     /// Where verdicts of the judge in `seat` on the course's metric stand.
     pub fn shelf(&self, course: &Course<'_>, seat: &CalledSeat, project: &ProjectName) -> ShelfName {
         let tenant = (self.tenant_of)(project);
         ShelfName { tenant, metric: course.decision.metric.clone(), version: seat.version.clone() }
     }
 
-    /// Keeps a verdict that was given anew.
-    pub async fn keep(&self, course: &Course<'_>, project: &ProjectName, keys: Keys, verdict: &Verdict, at: Timestamp) {
-        let tenant = (self.tenant_of)(project);
-        let metric = course.decision.metric.clone();
+    /// A verdict that was given anew, to be kept once it is on record; found by its meaning too, if it `finds_near`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn fresh(
+        &self,
+        course: &Course<'_>,
+        seat: &CalledSeat,
+        project: &ProjectName,
+        keys: Keys,
+        verdict: &Verdict,
+        finds_near: bool,
+        at: Timestamp,
+    ) -> Fresh {
+        let ShelfName { tenant, metric, version } = self.shelf(course, seat, project);
         let entry = |key| CacheEntry { key, tenant: tenant.clone(), metric: metric.clone(), verdict: verdict.clone(), at };
-        self.cache.put([Some(keys.exact), keys.similar].into_iter().flatten().map(entry).collect()).await;
+        let entries = [Some(keys.exact), keys.similar].into_iter().flatten().map(entry).collect();
+        let near = keys.rest.filter(|_| finds_near).map(|rest| (ShelfName { tenant, metric, version }, rest, keys.exact));
+        Fresh { entries, near }
+    }
+
+    /// Keeps verdicts that are on record.
+    pub async fn keep(&self, case: &Case<'_>, fresh: Vec<Fresh>, counters: &Counters) {
+        let (entries, near): (Vec<_>, Vec<_>) = fresh.into_iter().map(|fresh| (fresh.entries, fresh.near)).unzip();
+        if entries.is_empty() {
+            return;
+        }
+        self.cache.put(entries.into_iter().flatten().collect()).await;
         if let Some(trouble) = self.cache.trouble() {
             tracing::warn!(%trouble, "the verdict cache");
+        }
+        let Some(nearest) = &self.nearest else { return };
+        for (shelf, rest, key) in near.into_iter().flatten() {
+            if let Some(vectors) = vectors(nearest, case, counters).await {
+                nearest.add(shelf, rest, vectors, key);
+            }
         }
     }
 

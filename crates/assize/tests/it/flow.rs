@@ -40,8 +40,8 @@ pub struct Flow {
     pub pipeline: Pipeline,
     pub results: Arc<dyn Results>,
     pub clock: Arc<Hands>,
-    bounds: CacheBounds,
-    directory: TempDir,
+    pub bounds: CacheBounds,
+    pub directory: TempDir,
 }
 
 impl Flow {

@@ -21,6 +21,7 @@ mod isolation;
 mod judge_cli;
 mod judge_train;
 mod judging;
+mod kept;
 mod metrics_api;
 mod nearest;
 mod otlp;

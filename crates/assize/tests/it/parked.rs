@@ -88,6 +88,6 @@ async fn what_went_back_to_the_queue_is_parked_and_what_came_from_a_batch_in_vai
     assert_eq!((member.metrics.clone(), provider.calls()), (names(&["refusal", "toxicity"]), 0));
 
     hear(&flow.pipeline, entry, 1, Way::Live { id: member.id, metrics: member.metrics }).await.unwrap();
-    assert!(provider.calls() > 0, "half the price is not worth a third wait");
+    assert!(provider.calls() > 0, "it is asked live");
     assert_eq!(waiting(&flow).await.len(), 1);
 }
