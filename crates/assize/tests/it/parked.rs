@@ -1,10 +1,12 @@
 //! What is parked for a batch, step by step: what joins whom, and that no metric is asked about twice.
 
+use std::time::Duration;
+
 use assize::pipeline::batch::Way;
 use assize::pipeline::score::hear;
 use assize_core::batch::Member;
 use assize_core::queue::Leased;
-use assize_core::MetricName;
+use assize_core::{MetricName, Outcome};
 use assize_testkit::provider::{Behaviour, FakeProvider};
 use assize_testkit::samples;
 
@@ -90,4 +92,23 @@ async fn what_went_back_to_the_queue_is_parked_and_what_came_from_a_batch_in_vai
     hear(&flow.pipeline, entry, 1, Way::Live { id: member.id, metrics: member.metrics }).await.unwrap();
     assert!(provider.calls() > 0, "it is asked live");
     assert_eq!(waiting(&flow).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_metric_that_may_wait_lets_no_other_grow_old() {
+    let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
+    let patient = "name = \"toxicity\"\ncascade = [\"gpt\"]\nmax_delay_hours = 12";
+    let config = two(&provider).replacen("max_delay_hours = 12", "", 1).replace("packed = true", "");
+    assert!(config.contains(patient), "{config}");
+    let flow = Flow::open(&config).await.with_batches().await;
+    let entry = leased(&flow, "i").await.entry;
+    // Older than an hour, the limit here, and not than thirteen.
+    flow.clock.0.advance(Duration::from_secs(3 * 3_600));
+    hear(&flow.pipeline, entry.clone(), 0, Way::Queue).await.unwrap();
+    let outcomes = async || flow.metrics("i").await.iter().map(|metric| metric.outcome).collect::<Vec<_>>();
+    assert_eq!(outcomes().await, [Some(Outcome::Expired), None]);
+    assert_eq!(waiting(&flow).await.iter().map(|one| one.metrics.clone()).collect::<Vec<_>>(), [names(&["toxicity"])]);
+    flow.clock.0.advance(Duration::from_secs(11 * 3_600));
+    hear(&flow.pipeline, entry, 0, Way::Queue).await.unwrap();
+    assert_eq!((outcomes().await, provider.calls()), (vec![Some(Outcome::Expired); 2], 0));
 }
