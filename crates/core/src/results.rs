@@ -380,7 +380,7 @@ impl Spend {
 pub struct ReuseAudit {
     /// The metric.
     pub metric: MetricName,
-    /// The reference judge's version.
+    /// The version of what was found: one for each way of finding.
     pub version: JudgeVersion,
     /// How many.
     pub judged: u64,
@@ -531,7 +531,7 @@ pub trait Results: Recorder {
     /// The cells of a project's metrics, over interactions whose hour begins at or after `from`.
     async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError>;
 
-    /// How the reuse of verdicts on nearly the same has fared in a project, by metric and reference version.
+    /// How the reuse of verdicts on nearly the same has fared in a project, by metric and version of what was found.
     async fn reuse_audits(&self, project: &ProjectName) -> Result<Vec<ReuseAudit>, StoreError>;
 
     /// Everything about one interaction.

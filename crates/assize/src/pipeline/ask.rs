@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assize_core::{MetricName, Reason, ReuseKind, ReusePolicy, StoreError};
+use assize_core::{JudgeVersion, MetricName, Reason, ReusePolicy, StoreError, Verdict};
 use futures::future::{BoxFuture, join_all};
 
 use super::Pipeline;
@@ -10,7 +10,7 @@ use super::call::{Called, call};
 use super::case::Case;
 use super::course::Course;
 use super::record::record_news;
-use super::reuse::{Flight, Fresh, Keys, again};
+use super::reuse::{Flight, Fresh, Keys, again, version_by_text};
 use super::seat::CalledSeat;
 use super::similar::Standing;
 
@@ -142,24 +142,58 @@ async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Cour
     for (course, keys) in group.iter_mut().zip(keys) {
         let (Some(keys), Some(seat)) = (keys, course.seat()) else { continue };
         if let Some(cached) = exact.next().flatten() {
-            course.take(again(&cached, seat, ReuseKind::Exact));
+            course.take(again(&cached, seat, None));
             continue;
         }
-        let (Some(similar), Some(policy)) = (keys.similar, course.metric.reuse) else { continue };
-        let standing = pipeline.similar.standing(&case.row.project, &course.decision.metric, &seat.version, &policy);
-        if standing == Standing::Stopped || course.has_similar() {
-            continue;
-        }
-        let mut found = reuse.find(&[similar], now).await.into_iter().next().flatten();
-        if let (None, Some(similarity)) = (&found, policy.similarity) {
-            let shelf = reuse.shelf(course, seat, &case.row.project);
-            found = reuse.find_nearest(case, &shelf, *keys, similarity, &pipeline.counters, now).await;
-        }
-        if let Some(cached) = found {
-            let audit = if standing == Standing::InUse { policy.audit } else { 1.0 };
-            course.take_similar(again(&cached, seat, ReuseKind::Similar), audit, case);
+        if let Some((verdict, audit)) = find_similar(pipeline, case, course, seat, *keys).await {
+            course.take_similar(verdict, audit, case);
         }
     }
+}
+
+/// A verdict on nearly the same, by its text or else by its meaning, and the probability with which the judge is asked all the same.
+/// Nothing is looked for in a way that errs too often.
+async fn find_similar(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    course: &Course<'_>,
+    seat: &CalledSeat,
+    keys: Keys,
+) -> Option<(Verdict, f64)> {
+    let (reuse, policy, by_text) = (pipeline.reuse.as_ref()?, course.metric.reuse?, keys.similar?);
+    if course.has_similar() {
+        return None;
+    }
+    let now = pipeline.clock.now();
+    let audit = |version: &JudgeVersion| {
+        match pipeline.similar.standing(&case.row.project, &course.decision.metric, version, &policy) {
+            Standing::Learning => Some(1.0),
+            Standing::InUse => Some(policy.audit),
+            Standing::Stopped => None,
+        }
+    };
+    let version = version_by_text(&seat.version);
+    if let Some(audit) = audit(&version)
+        && let Some(cached) = reuse.find(&[by_text], now).await.into_iter().next().flatten()
+    {
+        return Some((again(&cached, seat, Some(version)), audit));
+    }
+    let similarity = policy.similarity?;
+    let version = reuse.version_by_meaning(seat, similarity)?;
+    let audit = audit(&version)?;
+    let shelf = reuse.shelf(course, seat, &case.row.project);
+    let cached = reuse.find_nearest(case, &shelf, keys, similarity, &pipeline.counters, now).await?;
+    Some((again(&cached, seat, Some(version)), audit))
+}
+
+/// Whether what the judge in `seat` says is to be found by its meaning, too.
+fn finds_near(pipeline: &Pipeline, case: &Case<'_>, course: &Course<'_>, seat: &CalledSeat) -> bool {
+    let version = |policy: &ReusePolicy| pipeline.reuse.as_ref()?.version_by_meaning(seat, policy.similarity?);
+    let errs = |policy: ReusePolicy| {
+        let version = version(&policy)?;
+        Some(pipeline.similar.standing(&case.row.project, &course.decision.metric, &version, &policy) == Standing::Stopped)
+    };
+    course.is_at_reference() && course.metric.reuse.and_then(errs) == Some(false)
 }
 
 /// Calls the judge about the courses at `open`, and asks the fallback judge where it failed for good: the verdicts to keep once they
@@ -194,14 +228,13 @@ async fn take_in(
     called: Called,
     keys: Option<Keys>,
 ) -> Option<Fresh> {
-    let (project, metric) = (&case.row.project, &course.decision.metric);
+    let project = &case.row.project;
     let fresh = called.result.as_ref().ok().and_then(|verdict| {
-        let finds_near = |policy: &ReusePolicy| pipeline.similar.standing(project, metric, &seat.version, policy) != Standing::Stopped;
-        let finds_near = course.metric.reuse.as_ref().is_some_and(finds_near);
+        let finds_near = finds_near(pipeline, case, course, seat);
         Some(pipeline.reuse.as_ref()?.fresh(course, seat, project, keys?, verdict, finds_near, pipeline.clock.now()))
     });
-    if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
-        pipeline.similar.audited(project, metric, &seat.version, similar, verdict.score);
+    if let (Ok(verdict), Some((version, similar))) = (&called.result, course.similar()) {
+        pipeline.similar.audited(project, &course.decision.metric, version, *similar, verdict.score);
     }
     course.answered(called, &pipeline.limits, case.retries);
     if course.failure().is_some()

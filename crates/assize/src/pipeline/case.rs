@@ -6,7 +6,7 @@ use std::time::Duration;
 use assize_core::results::Recorded;
 use assize_core::{
     Accepted, Allocation, Decision, DecisionState, Draw, Interaction, JudgeName, JudgeVersion, Metric, MetricName, Outcome,
-    Reason, Scored, Step, Timestamp, Verdict,
+    Reason, ReuseKind, Scored, Step, Timestamp, Verdict,
 };
 use tokio::sync::OnceCell;
 
@@ -62,6 +62,13 @@ impl<'a> Case<'a> {
     pub fn verdict(&self, metric: &MetricName, version: &JudgeVersion) -> Option<&Verdict> {
         let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
         of_metric.map(|(_, verdict)| verdict).find(|verdict| &verdict.version == version)
+    }
+
+    /// The verdict on nearly the same that is on record.
+    pub fn similar(&self, metric: &MetricName) -> Option<&Verdict> {
+        let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
+        let is_similar = |verdict: &&Verdict| verdict.reused.is_some_and(|reused| reused.kind == ReuseKind::Similar);
+        of_metric.map(|(_, verdict)| verdict).filter(is_similar).last()
     }
 
     /// The draw for a tier that is on record.

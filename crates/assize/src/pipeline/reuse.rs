@@ -112,6 +112,11 @@ impl Reuse {
         self.find(&[key], now).await.into_iter().next().flatten()
     }
 
+    /// The version of what is found by meaning, of the judge in `seat` on a metric with this measure.
+    pub fn version_by_meaning(&self, seat: &CalledSeat, similarity: f64) -> Option<JudgeVersion> {
+        Some(version_by_meaning(&seat.version, similarity, self.nearest.as_ref()?.version()))
+    }
+
     /// Where verdicts of the judge in `seat` on the course's metric stand.
     pub fn shelf(&self, course: &Course<'_>, seat: &CalledSeat, project: &ProjectName) -> ShelfName {
         let tenant = (self.tenant_of)(project);
@@ -175,15 +180,13 @@ async fn vectors(nearest: &Nearest, case: &Case<'_>, counters: &Counters) -> Opt
     case.vectors.get_or_init(embed).await.clone()
 }
 
-/// A verdict of the cache as that of `seat`, for nothing.
-pub fn again(cached: &CachedVerdict, seat: &CalledSeat, kind: ReuseKind) -> Verdict {
-    let version = match kind {
-        ReuseKind::Exact => seat.version.clone(),
-        ReuseKind::Similar => similar_version(&seat.version),
-    };
+/// A verdict of the cache as that of the judge in `seat`, for nothing: under the judge's own version, or that of what is found on nearly
+/// the same.
+pub fn again(cached: &CachedVerdict, seat: &CalledSeat, similar: Option<JudgeVersion>) -> Verdict {
+    let kind = if similar.is_some() { ReuseKind::Similar } else { ReuseKind::Exact };
     Verdict {
         judge: seat.name.clone(),
-        version,
+        version: similar.unwrap_or_else(|| seat.version.clone()),
         usage: None,
         cost: Some(NanoUsd::ZERO),
         latency_ms: 0,
@@ -192,9 +195,15 @@ pub fn again(cached: &CachedVerdict, seat: &CalledSeat, kind: ReuseKind) -> Verd
     }
 }
 
-/// The version of what is found on nearly the same: another judge than the one that gave it.
-pub fn similar_version(version: &JudgeVersion) -> JudgeVersion {
+/// The version of what is found by normalised text: another judge than the one that gave it.
+pub fn version_by_text(version: &JudgeVersion) -> JudgeVersion {
     JudgeVersion::of(&[b"similar", version.as_str().as_bytes()])
+}
+
+/// The version of what is found by meaning: yet another for every measure and every model, since each errs at a rate of its own.
+fn version_by_meaning(version: &JudgeVersion, similarity: f64, embeddings: &str) -> JudgeVersion {
+    let similarity = similarity.to_bits().to_le_bytes();
+    JudgeVersion::of(&[b"similar by meaning", version.as_str().as_bytes(), &similarity, embeddings.as_bytes()])
 }
 
 /// No answer is waited for longer than this; then the question is asked again.
@@ -236,6 +245,22 @@ impl Drop for Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_way_of_finding_is_audited_by_itself() {
+        let version = JudgeVersion::of(&[b"v"]);
+        let versions = [
+            version.clone(),
+            version_by_text(&version),
+            version_by_meaning(&version, 0.95, "a"),
+            version_by_meaning(&version, 0.96, "a"),
+            version_by_meaning(&version, 0.95, "b"),
+            version_by_meaning(&JudgeVersion::of(&[b"w"]), 0.95, "a"),
+        ];
+        let different: std::collections::HashSet<_> = versions.iter().map(JudgeVersion::as_str).collect();
+        assert_eq!(different.len(), versions.len());
+        assert_eq!(version_by_meaning(&version, 0.95, "a"), versions[2]);
+    }
 
     #[tokio::test]
     async fn the_same_question_is_asked_once_at_a_time() {

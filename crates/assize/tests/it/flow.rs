@@ -12,6 +12,7 @@ use assize::ingest::json::decode_line;
 use assize::pipeline::accept::accept;
 use assize::pipeline::batch::{BatchLane, MEMBERS_MAX};
 use assize::pipeline::clients::Providers;
+use assize::pipeline::nearest::Nearest;
 use assize::pipeline::panel::Panels;
 use assize::pipeline::reuse::Reuse;
 use assize::pipeline::score::{Limits, score};
@@ -74,10 +75,10 @@ impl Flow {
         Self { pipeline, results, clock, bounds: settings.cache.bounds(), directory }
     }
 
-    /// The same with a cache of verdicts.
-    pub async fn with_cache(self) -> Self {
+    /// The same with a cache of verdicts, and an index of what they mean.
+    pub async fn with_cache(self, nearest: Option<Nearest>) -> Self {
         let cache = assize_store::cache::open("memory:", self.bounds).await.unwrap();
-        let reuse = Reuse::new(cache, Arc::new(TenantName::of_project));
+        let reuse = Reuse::new(cache, Arc::new(TenantName::of_project)).with_nearest(nearest);
         let pipeline = Pipeline { reuse: Some(reuse), ..self.pipeline };
         Self { pipeline, ..self }
     }

@@ -53,7 +53,7 @@ impl Recorder for Clerk {
 
 /// One metric, a cache, and a clerk who loses so many records and lets so many pass.
 async fn flow(provider: &FakeProvider, loses: usize, passes: usize) -> (Flow, Arc<Clerk>) {
-    let flow = Flow::open(&crate::harness::config(provider, "", "[sampling]\nrate = 1.0")).await.with_cache().await;
+    let flow = Flow::open(&crate::harness::config(provider, "", "[sampling]\nrate = 1.0")).await.with_cache(None).await;
     let clerk = Arc::new(Clerk {
         store: Arc::clone(&flow.pipeline.recorder),
         loses: AtomicUsize::new(loses),

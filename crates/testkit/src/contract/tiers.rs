@@ -130,7 +130,7 @@ async fn reuse_is_counted_and_audited(opener: &dyn Opener<dyn Results>) {
     ];
     results.record(&all).await.expect("recorded");
     let audits = results.reuse_audits(&project("p")).await.expect("audits");
-    assert_eq!(audits, [ReuseAudit { metric: metric("refusal"), version: version("gpt-4o"), judged: 2, errors: 1 }]);
+    assert_eq!(audits, [ReuseAudit { metric: metric("refusal"), version: version("near"), judged: 2, errors: 1 }]);
     assert!(results.reuse_audits(&project("q")).await.expect("audits").is_empty());
     let spend = results.spend(&project("p"), Timestamp(0), Timestamp(i64::MAX), SpendBy::Total).await.expect("spend");
     assert_eq!((spend[""].reused, spend[""].saved, spend[""].calls), (4, NanoUsd(2_000), 2));
