@@ -144,13 +144,7 @@ fn seated<'a>(panel: &'a Panel, decision: &Decision) -> Option<(&'a Metric, &'a 
     if metric.reference()?.version == decision.reference { Some((metric, panel.seats.get(at)?)) } else { None }
 }
 
-fn given_up(
-    row: &Arc<Accepted>,
-    decision: &Decision,
-    outcome: Outcome,
-    reason: &Reason,
-    at: Timestamp,
-) -> Scored {
+fn given_up(row: &Arc<Accepted>, decision: &Decision, outcome: Outcome, reason: &Reason, at: Timestamp) -> Scored {
     Scored {
         row: Arc::clone(row),
         metric: decision.metric.clone(),

@@ -103,7 +103,8 @@ impl HttpJudge {
         if !status.is_success() {
             let wait = rate_limits::wait(response.headers(), Timestamp::from_system(SystemTime::now()));
             // Whatever becomes of the body, the status says what kind of failure it is.
-            let body = client::read(response, BODY_BYTES_MAX).await.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let body =
+                client::read(response, BODY_BYTES_MAX).await.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             return Err(self.refused(status, wait, &body.unwrap_or(Value::Null), interaction));
         }
         let paid = |failure: CallFailure| CallFailure { cost: Some(self.price), ..failure };
