@@ -208,7 +208,8 @@ fn the_tokenizer_is_that_of_the_model() {
 fn no_call_that_was_recorded_is_above_its_bound() {
     const CITY: &str =
         r#"{"properties":{"city":{"type":"string"},"country":{"type":"string"}},"required":["city","country"],"type":"object"}"#;
-    let recorded: [(&str, &str, &[&str], Option<&str>, u64); 9] = [
+    type Recorded<'a> = (&'a str, &'a str, &'a [&'a str], Option<&'a str>, u64);
+    let recorded: [Recorded<'_>; 9] = [
         ("openai", "gpt-4o", &["hello"], None, 8),
         ("openai", "gpt-4o-mini", &["hello"], None, 8),
         ("openai", "gpt-4.5-preview", &["hello"], None, 8),
