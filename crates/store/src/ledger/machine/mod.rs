@@ -11,6 +11,10 @@ mod amounts;
 mod disk;
 mod ended;
 mod event;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod properties;
 mod totals;
 
 use std::collections::HashMap;
@@ -210,6 +214,10 @@ impl Machine {
             let (call, what) = (CallId(id.into()), What::Assumed { bound });
             self.decide(disk, Event { call, purpose, tenant_day, platform_day, at: now, what })?;
             expired += 1;
+        }
+        if !self.closed.is_empty() {
+            // What is waited for no longer is no event: the tables tell the other processes.
+            self.fold(disk)?;
         }
         Ok((expired, may_be_more))
     }
