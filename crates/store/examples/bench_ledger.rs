@@ -78,7 +78,11 @@ fn main() {
             println!("{} B of the file for each pair", file / pairs);
             let (begun, cpu) = (Instant::now(), cpu_seconds());
             drop(assize_store::ledger::open(&url).await.unwrap());
-            println!("opened again in {:.0} ms ({:.0} ms of CPU)", begun.elapsed().as_secs_f64() * 1e3, (cpu_seconds() - cpu) * 1e3);
+            println!(
+                "opened again in {:.0} ms ({:.0} ms of CPU)",
+                begun.elapsed().as_secs_f64() * 1e3,
+                (cpu_seconds() - cpu) * 1e3
+            );
         }
         measure("in memory", assize_store::ledger::open("memory:").await.unwrap(), pairs, callers).await;
     });

@@ -76,7 +76,10 @@ fn spends_until_killed() {
                     // One in thirteen is never told of.
                     if number % 13 != 5 {
                         let settled = ledger.settle(vec![cost(&id, price(&id))]).await.unwrap()[0];
-                        assert!(settled != Settled::Unknown && (price(&id).is_none() || settled != Settled::Again), "{settled:?}");
+                        assert!(
+                            settled != Settled::Unknown && (price(&id).is_none() || settled != Settled::Again),
+                            "{settled:?}"
+                        );
                         say(format!("\nsettled {id} .\n"));
                     }
                     number += 1;

@@ -314,11 +314,9 @@ async fn overflow_never_grants(ledger: &dyn Ledger) {
 }
 
 async fn what_makes_no_sense_is_refused(ledger: &dyn Ledger) {
-    for wrong in [
-        Reservation { metrics: Vec::new(), ..reservation("a", 1) },
-        reservation("", 1),
-        reservation(&"x".repeat(257), 1),
-    ] {
+    for wrong in
+        [Reservation { metrics: Vec::new(), ..reservation("a", 1) }, reservation("", 1), reservation(&"x".repeat(257), 1)]
+    {
         let error = ledger.reserve(wrong, &[]).await.expect_err("it is refused");
         assert_eq!(error.kind, StoreErrorKind::Invalid);
     }

@@ -50,7 +50,12 @@ async fn every_scope_is_its_own(ledger: &dyn Ledger) {
 async fn tenants_live_in_their_own_days(ledger: &dyn Ledger) {
     let zone = |name: &str| Zone::try_from(name.to_owned()).expect("a zone");
     let at = Timestamp(MORNING.0 + 15 * 3_600_000); // 23:00 UTC
-    let calls = [("kiribati", "Pacific/Kiritimati", 1), ("hawaii", "Pacific/Honolulu", 0), ("utc", "UTC", 0), ("nepal", "Asia/Kathmandu", 1)];
+    let calls = [
+        ("kiribati", "Pacific/Kiritimati", 1),
+        ("hawaii", "Pacific/Honolulu", 0),
+        ("utc", "UTC", 0),
+        ("nepal", "Asia/Kathmandu", 1),
+    ];
     for (name, zone_name, ahead) in calls {
         let tenant_day = zone(zone_name).day(at);
         assert_eq!(tenant_day, Day(TODAY.0 + ahead), "{name}");
