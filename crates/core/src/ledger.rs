@@ -274,6 +274,7 @@ pub trait Ledger: Send + Sync {
     /// Totals, by tenant, day, project, metric and judge.
     async fn totals(&self, query: &TotalsQuery) -> Result<Vec<Total>, StoreError>;
 
-    /// The journal after `number`, in order, at most `limit` postings.
+    /// The journal after `number`, in order, at most `limit` postings. A backend keeps those of two months at least, unless it lives in
+    /// memory.
     async fn postings(&self, number: u64, limit: usize) -> Result<Vec<Posting>, StoreError>;
 }
