@@ -41,6 +41,7 @@ impl Observed {
         let (before, after) = (self.probability(), probability.clamp(0.0, 1.0));
         let cost = match (before > 0.0, after > 0.0) {
             (_, false) => Some(0.0),
+            _ if self.population == 0 => Some(0.0),
             (true, true) => Some(self.cost * after / before),
             (false, true) => None,
         };
@@ -106,6 +107,7 @@ mod tests {
     fn what_is_not_known_is_not_made_up() {
         assert_eq!(observed(100, 0, None).at(0.5), Forecast { cost: None, half_width: None });
         assert_eq!(observed(0, 0, None).at(0.0), Forecast { cost: Some(0.0), half_width: None });
+        assert_eq!(observed(0, 0, None).at(0.5).cost, Some(0.0), "where nothing comes nothing is paid");
         assert_eq!(observed(100, 10, None).at(0.2), Forecast { cost: Some(20.0), half_width: None });
     }
 

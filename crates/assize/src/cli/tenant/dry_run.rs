@@ -78,7 +78,7 @@ enum Then {
 pub async fn of_set(remote: &mut Remote, name: &str, body: &Value, as_json: bool) -> Result<Ending, String> {
     let tenant = remote.ask(Method::GET, &address(name, ""), None).await?;
     let (seen, days) = look(remote, &tenant).await?;
-    let per_day = seen.iter().map(|one| one.observed.cost).sum::<f64>() / days;
+    let per_day = seen.iter().fold(0.0, |sum, one| sum + one.observed.cost) / days;
     let mut notes = Vec::new();
     let rate = body["sampling"]["rate"].as_f64();
     if body.get("sampling").is_some_and(Value::is_null) {
@@ -131,7 +131,9 @@ async fn look(remote: &mut Remote, tenant: &Value) -> Result<(Vec<Seen>, f64), S
             let path = format!("/v1/estimates?project={name}&metric={}", segment(metric));
             let estimates = remote.ask(Method::GET, &path, None).await?;
             let groups = spend["groups"].as_array().into_iter().flatten();
-            let cost = groups.filter(|group| group["key"] == metric).filter_map(|group| group["cost_usd"].as_f64()).sum();
+            let cost = groups.filter(|group| group["key"] == metric).filter_map(|group| group["cost_usd"].as_f64());
+            // A sum of no numbers would be -0.
+            let cost = cost.fold(0.0, |sum, cost| sum + cost);
             let first = first(&last, metric);
             let (project, metric) = (project.to_owned(), metric.to_owned());
             seen.push(Seen { project, metric, observed: observed(&estimates, cost), first });
@@ -193,9 +195,9 @@ fn report(tenant: &Value, seen: Vec<Seen>, days: f64, then: &Then, notes: Vec<St
     Report {
         tenant: tenant["name"].as_str().unwrap_or_default().to_owned(),
         days,
-        spend_usd_per_day_before: rows.iter().map(|row| row.spend_usd_per_day_before).sum(),
+        spend_usd_per_day_before: rows.iter().fold(0.0, |sum, row| sum + row.spend_usd_per_day_before),
         // A metric without a price makes the sum unknown.
-        spend_usd_per_day_after: rows.iter().map(|row| row.spend_usd_per_day_after).sum(),
+        spend_usd_per_day_after: rows.iter().try_fold(0.0, |sum, row| row.spend_usd_per_day_after.map(|spend| sum + spend)),
         metrics: rows,
         notes,
     }
