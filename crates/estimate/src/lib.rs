@@ -9,7 +9,7 @@
 //! 3. [`interval`]: limits around the value, one file per kind.
 //!
 //! How good a judge is, and how far it may be trusted: [`agreement`] with gold labels, [`calibration`] of its scores, [`trust`] from which
-//! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts.
+//! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts. What another sampling rate would do: [`forecast`].
 //!
 //! Symbols, throughout the crate: `N` interactions in the window; `H` the reference score and `g` the last free score, both in
 //! [0, 1]; `pi` the recorded probability that an interaction is judged; over the judged `w = 1/pi` and `q = (1-pi)/pi^2`, so that
@@ -25,6 +25,7 @@ pub mod calibration;
 mod error;
 mod estimate;
 pub mod estimator;
+pub mod forecast;
 pub mod gold;
 pub mod interval;
 pub mod nonresponse;
