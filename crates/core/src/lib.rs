@@ -2,7 +2,7 @@
 //!
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
-//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
+//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]) and would cost ([`cost`]), and the ports
 //! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
 //! [`label`].
 #![warn(missing_docs)]
@@ -12,6 +12,7 @@ pub mod allocation;
 pub mod batch;
 pub mod cache;
 pub mod control;
+pub mod cost;
 pub mod decided;
 pub mod draw;
 pub mod error;
