@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{Accepted, Decision, JudgeName, Metric, Outcome, Reason, Scored, Step, Timestamp, Verdict, inclusion};
+use assize_core::{
+    Accepted, Decision, JudgeName, Metric, Outcome, Reason, Restraint, Scored, Step, Timestamp, Verdict, inclusion,
+};
 
 use super::call::Called;
 use super::case::Case;
@@ -188,7 +190,8 @@ impl<'a> Course<'a> {
     fn draw(&self, case: &Case<'_>, tier: usize, seat: &CalledSeat) -> Step {
         let allocation = self.predictor.as_ref().and_then(|judge| case.allocation(self.metric, judge));
         let policy = &case.panel.policy.sampling;
-        let conditional = inclusion(policy, &case.row.features, &self.scores, self.metric, tier, allocation.as_ref());
+        let conditional =
+            inclusion(policy, &Restraint::default(), &case.row.features, &self.scores, self.metric, tier, allocation.as_ref());
         let probability = self.probability * conditional;
         Step {
             tier: u16::try_from(tier).unwrap_or(u16::MAX),

@@ -27,10 +27,10 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "config", "completions"] {
+    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "cost", "prices", "config", "completions"] {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 17] = [
+    let with_examples: [&[&str]; 22] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -45,6 +45,11 @@ async fn every_command_explains_itself() {
         &["metric", "put"],
         &["metric", "dry-run"],
         &["metric", "delete"],
+        &["cost"],
+        &["prices", "list"],
+        &["prices", "show"],
+        &["prices", "check"],
+        &["prices", "import"],
         &["config", "check"],
         &["config", "show"],
         &["completions"],

@@ -22,7 +22,8 @@ use super::remote::Remote;
 use super::{Ending, light_runtime, say};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+// A negative number is told what is wrong with it.
+#[command(allow_negative_numbers = true, after_help = "\
 Examples:
   assize cost                                        # the specification's month: 10M requests, GPT-4o
   assize cost --requests 2.5M --input-tokens 800 --model claude-sonnet-5-5 --sample 5%
@@ -32,9 +33,10 @@ Examples:
   assize cost --from-data ./assize-data --sample 0.02   # the same from its directory, while it does not run
   assize cost --print-infra > infra.toml; assize cost --infra-file infra.toml
 
-A lever that is given is pulled. Where none is given, judging everything is what counts, and the levers of the specification
-(--sample 0.10 --cheap-share 0.8) are shown beside it. Models: NAME, HOST/NAME, NAME@decisions for calls of a decision model, or
-free; see `assize prices list`. Amounts are exact; printed ones are rounded to the nearest cent.")]
+A lever that is given is pulled. Where none is given, judging everything is what counts, and the levers of
+the specification (--sample 0.10 --cheap-share 0.8) are shown beside it. Models: NAME, HOST/NAME,
+NAME@decisions for calls of a decision model, or free; see `assize prices list`. Amounts are exact to the
+billionth of a dollar, rounded up; printed ones are rounded to the nearest cent.")]
 pub struct Cost {
     /// Requests of a month to be evaluated, such as 10M [default: 10M]
     #[arg(long, value_name = "N", value_parser = amount::count)]

@@ -152,7 +152,7 @@ fn notes(figures: &Figures) -> Vec<String> {
     let main = [Some(&figures.main.reference), figures.main.cheap.as_ref()];
     for model in main.into_iter().flatten() {
         if let Some(day) = model.shutdown {
-            notes.push(format!("Note: its vendor serves {} until {day} only.", model.name));
+            notes.push(format!("Note: calls to {} fail from {day} on, says its vendor.", model.name));
         }
         if figures.levers.batch.is_some() && model.rates.batch.is_none() && model.name != "free" {
             notes.push(format!("Note: no batch price is known for {}: its batches are counted as live calls.", model.name));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use assize_core::{Clock as _, SystemClock, Timestamp};
+use assize_core::{Clock as _, Price, SystemClock, Timestamp};
 use assize_judge::prices::{Called, Charge, Prices};
 use assize_judge::spec::JudgeSpec;
 use clap::Args;
@@ -59,6 +59,8 @@ struct Judged {
     state: State,
     usd_per_million: Option<PerMillion>,
     usd_per_call: Option<f64>,
+    #[serde(skip)]
+    price: Option<Price>,
     shutdown: Option<String>,
     days_left: Option<i32>,
     source: Option<String>,
@@ -133,6 +135,7 @@ fn judged(judge: &JudgeSpec, settings: &Settings, prices: &Prices, today: Date) 
         provider: called.and_then(|called| called.provider).map(ToString::to_string),
         model: called.map(|called| called.model.to_owned()),
         state,
+        price: quote.map(|quote| quote.price),
         usd_per_million: quote.map(|quote| quote.price.into()),
         usd_per_call: if let Charge::PerCall(cost) = charge { Some(cost.to_usd()) } else { None },
         shutdown: shutdown.map(|day| day.to_string()),
@@ -143,8 +146,8 @@ fn judged(judge: &JudgeSpec, settings: &Settings, prices: &Prices, today: Date) 
 }
 
 fn tell(judge: &Judged) -> String {
-    let what = match (&judge.usd_per_million, judge.usd_per_call) {
-        (Some(price), _) => format!("${} in, ${} out per million tokens", price.input, price.output),
+    let what = match (&judge.price, judge.usd_per_call) {
+        (Some(price), _) => format!("{} in, {} out per million tokens", price.input, price.output),
         (None, Some(cost)) => format!("${cost} a call"),
         (None, None) if judge.state == State::NoPrice => "NO PRICE".to_owned(),
         (None, None) => "free".to_owned(),

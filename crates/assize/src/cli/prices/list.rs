@@ -138,11 +138,11 @@ impl Show {
 
 /// That nothing is known, and names like it.
 pub fn unknown(model: &str, rows: &[Row]) -> String {
-    let wanted = model.to_lowercase();
-    let stem = wanted.rsplit('/').next().unwrap_or_default();
+    let letters = |text: &str| text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let stem = letters(model.rsplit('/').next().unwrap_or_default());
     let is_like = |name: &&String| {
-        let name = name.to_lowercase();
-        name.contains(stem) || (name.len() > 3 && stem.contains(name.as_str()))
+        let name = letters(name.rsplit('/').next().unwrap_or_default());
+        name.contains(&stem) || (name.len() > 3 && stem.contains(&name))
     };
     let mut like: Vec<&str> = rows.iter().flat_map(|row| &row.models).filter(is_like).map(String::as_str).collect();
     like.sort_unstable();
