@@ -73,7 +73,8 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let batch = batches.map(|batches| BatchSeat {
                 judge: Arc::clone(&judge),
                 batches,
-                price: quote.and_then(|quote| quote.batch),
+                // Where no other price is known a budget is charged the live one, which can only be too much.
+                price: quote.map(|quote| quote.batch.unwrap_or(quote.price)),
             });
             Ok(Opened::Called { judge, gate, asking, cacheable: true, batch })
         }

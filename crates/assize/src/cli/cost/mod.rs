@@ -23,7 +23,9 @@ use super::{Ending, light_runtime, say};
 
 #[derive(Debug, Args)]
 // A negative number is told what is wrong with it.
-#[command(allow_negative_numbers = true, after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   assize cost                                        # the specification's month: 10M requests, GPT-4o
   assize cost --requests 2.5M --input-tokens 800 --model claude-sonnet-5-5 --sample 5%
@@ -34,9 +36,11 @@ Examples:
   assize cost --print-infra > infra.toml; assize cost --infra-file infra.toml
 
 A lever that is given is pulled. Where none is given, judging everything is what counts, and the levers of
-the specification (--sample 0.10 --cheap-share 0.8) are shown beside it. Models: NAME, HOST/NAME,
+the specification (--sample 0.10 --cheap-share 0.8) are shown beside it; with --from-data those that were
+seen count. Models: NAME, HOST/NAME,
 NAME@decisions for calls of a decision model, or free; see `assize prices list`. Amounts are exact to the
-billionth of a dollar, rounded up; printed ones are rounded to the nearest cent.")]
+billionth of a dollar, rounded up; printed ones are rounded to the nearest cent."
+)]
 pub struct Cost {
     /// Requests of a month to be evaluated, such as 10M [default: 10M]
     #[arg(long, value_name = "N", value_parser = amount::count)]
@@ -140,8 +144,9 @@ impl Cost {
         let reference = model::priced(prices, self.model.as_deref().or(of_traffic).unwrap_or(MODEL))?;
         let cheap = model::priced(prices, self.cheap_model.as_deref().unwrap_or(CHEAP_MODEL))?;
         let given = self.levers(&cheap)?;
-        let is_applied = !given.is_none();
-        let levers = if is_applied { given } else { self.specified_levers(&cheap, seen.as_ref()) };
+        // Traffic that was seen was judged with levers, and is taken with them where no others are given.
+        let is_applied = !given.is_none() || seen.is_some();
+        let levers = if !given.is_none() { given } else { self.specified_levers(&cheap, seen.as_ref()) };
         let plan_of = |reference: &Priced, cheap: &Priced| {
             let cascade = levers.cascade.map(|cascade| Cascade { rates: cheap.rates, ..cascade });
             let levers = Levers { cascade, ..levers };

@@ -42,6 +42,8 @@ pub struct Seen {
     pub prompt_cached: Share,
     /// The model on which most was spent.
     pub model: Option<String>,
+    /// Models that were asked.
+    pub models: usize,
     /// What the calls cost, as far as it is known.
     #[serde(serialize_with = "as_usd", rename = "spent_usd")]
     pub spent: NanoUsd,
@@ -187,6 +189,7 @@ fn seen(read: &Read, from: Timestamp, to: Timestamp) -> Result<Seen, String> {
         cache_hit: Share::of_counts(total.reused, total.reused.saturating_add(total.questions)),
         prompt_cached: Share::of_counts(total.cached_input_tokens, total.input_tokens),
         model: most.map(|(model, _)| model.clone()),
+        models: read.by_model.len(),
         spent: total.cost,
         cost_unknown_calls: total.cost_unknown,
     })

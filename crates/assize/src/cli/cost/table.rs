@@ -159,6 +159,10 @@ fn notes(figures: &Figures) -> Vec<String> {
         }
     }
     notes.push("Note: models count tokens differently; the same counts are used for all of them.".to_owned());
+    if figures.seen.as_ref().is_some_and(|seen| seen.models > 1) {
+        let model = &figures.main.reference.name;
+        notes.push(format!("Note: several models were asked; all that was seen is counted at the price of {model}."));
+    }
     if figures.seen.as_ref().is_some_and(|seen| seen.cost_unknown_calls > 0) {
         notes.push("Note: the cost of some calls that were seen is not known and not in what was spent.".to_owned());
     }
