@@ -180,7 +180,9 @@ fn check_price(judge: &JudgeSpec, providers: &[ProviderSpec], prices: &Prices) -
         None => ("", ""),
     };
     Err(ConfigError::new(format!(
-        "[[judge]] {:?}: `model`: nothing says what {model:?} costs at the provider {provider:?}, so no budget could hold: add `price = {{ input = USD, output = USD }}`, in dollars per million tokens, or `price = \"free\"` where it is a host of your own",
+        "[[judge]] {:?}: `model`: nothing says what {model:?} costs at the provider {provider:?}, so no budget could hold: \
+         add `price = {{ input = USD, output = USD }}`, in dollars per million tokens, or `price = \"free\"` \
+         where it is a host of your own",
         judge.name.as_str(),
     )))
 }

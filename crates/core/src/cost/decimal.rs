@@ -67,7 +67,7 @@ impl FromStr for Share {
             None => decimal(text, 9),
         };
         let wrong = |why: &str| format!("{text:?} {why}: use 0 to 1, as 0.1 or 10%");
-        let billionths = read.map_err(|error| wrong(error))?;
+        let billionths = read.map_err(&wrong)?;
         let share = u32::try_from(billionths).ok().and_then(Self::from_billionths);
         share.ok_or_else(|| wrong("is more than everything"))
     }
