@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod cost;
 mod dataset;
 mod demo;
 mod eval;
@@ -10,6 +11,7 @@ mod judge_worker;
 mod key;
 mod label;
 mod metric;
+mod prices;
 mod remote;
 mod review;
 pub(crate) mod say;
@@ -55,6 +57,10 @@ enum Command {
     Tenant(tenant::Tenant),
     /// Change what is asked in a project of a running server, and try it out first
     Metric(metric::Metric),
+    /// Say what judging a month of traffic costs, and what each lever saves
+    Cost(cost::Cost),
+    /// List, check and import what models charge
+    Prices(prices::Prices),
     /// Check and show the configuration
     Config(config::Config),
     /// Print completions for a shell
@@ -89,6 +95,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Key(command) => command.run(),
         Command::Tenant(command) => command.run(),
         Command::Metric(command) => command.run(),
+        Command::Cost(command) => command.run(),
+        Command::Prices(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::JudgeWorker(command) => command.run(),

@@ -9,6 +9,7 @@ use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::{Deserialize, Serialize};
 
 use super::export::ExportSpec;
+use super::price::{PriceEntry, PriceFile};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -21,6 +22,8 @@ pub struct Settings {
     pub score: Score,
     pub report: Report,
     pub sampling: Sampling,
+    pub prices: PriceFile,
+    pub price: Vec<PriceEntry>,
     pub project: Vec<ProjectSpec>,
     pub provider: Vec<ProviderSpec>,
     pub judge: Vec<JudgeSpec>,

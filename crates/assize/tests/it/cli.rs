@@ -27,10 +27,13 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "config", "completions"] {
-        assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
+    for command in
+        ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "cost", "prices", "config", "completions"]
+    {
+        assert!(ended.stderr.contains(&format!("
+  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 26] = [
+    let with_examples: [&[&str]; 31] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -54,6 +57,11 @@ async fn every_command_explains_itself() {
         &["metric", "put"],
         &["metric", "dry-run"],
         &["metric", "delete"],
+        &["cost"],
+        &["prices", "list"],
+        &["prices", "show"],
+        &["prices", "check"],
+        &["prices", "import"],
         &["config", "check"],
         &["config", "show"],
         &["completions"],

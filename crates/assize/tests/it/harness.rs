@@ -181,6 +181,11 @@ impl Server {
         std::fs::write(self.directory.path().join("assize.toml"), config).unwrap();
     }
 
+    /// The directory of its data.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// Everything that it has said so far, over all starts.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
