@@ -12,8 +12,8 @@ pub use disjoint::{Disjoint, ppi_disjoint};
 pub use hajek::hajek;
 pub use horvitz_thompson::horvitz_thompson;
 pub use ppi::ppi;
-pub(crate) use telescoped::Residuals;
 pub use telescoped::{Predictors, Telescoped, telescoped};
+pub(crate) use telescoped::{Residuals, quadratic};
 
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
@@ -59,6 +59,13 @@ pub struct Point {
     /// `sum v^2` is not among the sums, but `v <= max u * max e^2`, so `sum v / (max u * max e^2)` is at most that number. Scores
     /// play a part in it through the variance only.
     pub residuals: f64,
+}
+
+impl Point {
+    /// The same with a variance larger by this factor: the effect of a design (Kish), such as conversations that are alike within.
+    pub(crate) fn with_effect(self, effect: f64) -> Self {
+        Self { variance: self.variance * effect, inverse_size: self.inverse_size * effect, ..self }
+    }
 }
 
 /// Sum of the variance factor `u` times 1, g, H, g^2, gH, H^2, and an upper bound of `u`. For `window` `u = q`: only the draw is

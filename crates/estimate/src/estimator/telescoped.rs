@@ -114,20 +114,15 @@ impl Residuals {
         Self { coefficients, largest }
     }
 
-    /// `sum_k sum w (1/PI_k - 1/PI_{k-1}) r^2`, over the judged in `sums`.
+    /// `sum_k sum w (1/PI_k - 1/PI_{k-1}) r_{k-1}^2`, over the judged in `sums`.
     pub(crate) fn squares(&self, sums: &Adjusted) -> f64 {
-        let all = self.coefficients.iter().enumerate().map(|(block, c)| {
-            let rows = c.len();
-            let mut square = 0.0;
-            for (i, x) in c.iter().enumerate() {
-                square += x * x * sums.q.entry(rows, block, i, i);
-                for (j, y) in c.iter().enumerate().skip(i + 1) {
-                    square += 2.0 * x * y * sums.q.entry(rows, block, i, j);
-                }
-            }
-            square.max(0.0)
-        });
-        all.sum()
+        (0..self.coefficients.len()).map(|block| self.square(sums, block)).sum()
+    }
+
+    /// The term of the `block`-th tier, counted from 0.
+    pub(crate) fn square(&self, sums: &Adjusted, block: usize) -> f64 {
+        let Some(c) = self.coefficients.get(block) else { return 0.0 };
+        quadratic(&sums.q, block, c).max(0.0)
     }
 
     /// An upper bound of what one judged interaction adds to the squares.
@@ -135,6 +130,19 @@ impl Residuals {
         let traffic = if estimand == Estimand::Process { sums.max_w } else { 0.0 };
         sums.max_q * self.largest * self.largest + traffic
     }
+}
+
+/// `c' M c` with the `block`-th matrix.
+pub(crate) fn quadratic(moments: &Moments, block: usize, c: &[f64]) -> f64 {
+    let rows = c.len();
+    let mut square = 0.0;
+    for (i, x) in c.iter().enumerate() {
+        square += x * x * moments.entry(rows, block, i, i);
+        for (j, y) in c.iter().enumerate().skip(i + 1) {
+            square += 2.0 * x * y * moments.entry(rows, block, i, j);
+        }
+    }
+    square
 }
 
 /// The coefficients of `g_0..g_block` that explain `H` best with the weights of the `block`-th matrix, around `means`. Predictors that do

@@ -42,7 +42,7 @@ fn traffic(process: &Process, random: &mut Random) -> Vec<Bucket> {
             // Alike within: a chance that is the conversation's, of mean `rate`.
             let chance = if level < process.rate { 0.8 } else { 0.2 * process.rate / (1.0 - process.rate) };
             let h = coin(random, chance);
-            let g = (0.35 * h + 0.25 * chance + 0.4 * random.uniform()).clamp(0.0, 1.0);
+            let g = (0.2 * h + 0.25 * chance + 0.55 * random.uniform()).clamp(0.0, 1.0);
             let cell = if process.across { bin(g) / 3 } else { 0 };
             let bucket = &mut buckets[hour as usize * strata as usize + usize::from(cell)];
             bucket.accept(g, group);
@@ -93,11 +93,16 @@ fn null(name: &'static str, demand: Demand, a: Process, b: Process) -> Scenario 
 pub fn scenarios() -> Vec<Scenario> {
     let ppi = Estimator::Ppi;
     let alone = Process { conversations: 3_000, turns: 1, grouped: false, ..PLAIN };
-    let across = Process { across: true, pi: (0.15, 0.5), ..PLAIN };
+    let across = Process { conversations: 1_500, across: true, pi: (0.25, 0.5), ..PLAIN };
     vec![
         of_process("process, each on its own", Demand::Exact, alone, ppi),
         of_process("process, each on its own, Hajek", Demand::Exact, alone, Estimator::Hajek),
-        of_process("process, each on its own, strata", Demand::Exact, Process { across: true, pi: (0.15, 0.5), ..alone }, ppi),
+        of_process(
+            "process, each on its own, strata",
+            Demand::Exact,
+            Process { conversations: 7_000, across: true, pi: (0.25, 0.5), ..alone },
+            ppi,
+        ),
         of_process("process, all judged", Demand::Exact, Process { conversations: 1_200, pi: (1.0, 1.0), ..alone }, ppi),
         of_process("process, conversations of 5", Demand::Exact, PLAIN, ppi),
         of_process("process, conversations of 5, Hajek", Demand::Exact, PLAIN, Estimator::Hajek),

@@ -54,7 +54,7 @@ pub fn judged(random: &mut Random, h: f64, flips: f64) -> f64 {
 pub fn calibrated(random: &mut Random, rate: f64) -> (f64, f64) {
     let x = random.uniform();
     // A chance of mean `rate`, most of it near 0 and 1.
-    let chance = (rate * 0.15 + 0.85 * f64::from(u8::from(x < rate))).clamp(0.01, 0.99);
+    let chance = (rate * 0.3 + 0.7 * f64::from(u8::from(x < rate))).clamp(0.01, 0.99);
     let g = (chance * 0.8 + 0.2 * random.uniform()).clamp(0.0, 1.0);
     (g, chance)
 }

@@ -83,7 +83,7 @@ pub fn scenarios() -> Vec<Scenario> {
             Row::new(of(h, random), h, 0.12)
         }))
     };
-    let base = graded(5, 10_000);
+    let base = graded(5, 14_000);
     let u = u_of(&base);
     let split = |rows: Vec<Row>| rows.into_iter().map(|row| Row { classes: true, ..row }).collect::<Vec<_>>();
     let one = |rows: Vec<Row>| rows.into_iter().map(|row| Row { cell: 0, ..row }).collect::<Vec<_>>();
@@ -134,6 +134,23 @@ pub fn scenarios() -> Vec<Scenario> {
             Row { cell: bin(g), ..Row::new(g, coin(random, 0.02 * g + 0.005), 0.1) }
         }))
         .window("a rate of 1 %", Demand::Safe, by(Estimator::Ppi)),
+        Traffic::new(rows(20_000, 17, |_, random| {
+            let sure = random.uniform() < 0.9;
+            let h = coin(random, if sure { 0.001 } else { 0.5 });
+            Row::new(if sure { 0.02 * random.uniform() } else { 0.1 + 0.9 * h }, h, 0.05)
+        }))
+        .window("rare misses without strata", Demand::Safe, by(Estimator::Ppi)),
+        Traffic::new(rows(8_000, 18, |_, random| {
+            let h = coin(random, 0.3);
+            Row::new(judged(random, h, 0.004), h, 0.05)
+        }))
+        .window("a very good judge without strata", Demand::Safe, by(Estimator::Ppi)),
+        Traffic::new(rows(20_000, 19, |_, random| {
+            let h = coin(random, 0.2);
+            let (free, paid) = (judged(random, h, 0.2), judged(random, h, 0.01));
+            Row { cell: u16::from(free > 0.5), scores: vec![free, paid, h], probabilities: vec![0.3, 0.03], ..Row::default() }
+        }))
+        .window("a very good paid judge", Demand::Safe, by(Estimator::Ppi)),
         Traffic::new(rows(5_000, 16, |_, random| Row::new(random.uniform(), coin(random, 0.01), 0.1))).window(
             "a rate of 1 %, 5 positives",
             Demand::Safe,

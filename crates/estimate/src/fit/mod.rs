@@ -1,10 +1,13 @@
 //! From buckets to value and variance, and from these to an interval of any level.
 
-use crate::bucket::GROUPS;
+mod cells;
+
+use cells::{Part, by_cells};
+
 use crate::estimator::{Estimator, Point, Residuals, Share, clustered, hajek, horvitz_thompson, pooled_residuals, telescoped};
-use crate::interval::{Interval, IntervalKind, RESIDUALS_MIN, STRATUM_RESIDUALS_MIN, Spread, mover, wilson};
+use crate::interval::{Interval, IntervalKind, RESIDUALS_MIN, STRATUM_RESIDUALS_MIN, Spread, mover};
 use crate::nonresponse::Adjusted;
-use crate::strata::{Cell, cells};
+use crate::strata::{self, Cell};
 use crate::student::two_sided_tail;
 use crate::{Bucket, Estimand, Estimate, EstimateError, Method, Options, Warning};
 
@@ -39,16 +42,6 @@ pub(crate) enum Shape {
     Cells { parts: Vec<Part>, between: f64, degrees: Option<f64> },
 }
 
-/// A cell of its own.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Part {
-    /// `a_h`.
-    share: f64,
-    point: Point,
-    /// Where nothing was left to chance: the limits, that are not those of a sample.
-    known: Option<Interval>,
-}
-
 /// A stratum, estimated.
 struct Stratum<'a> {
     share: f64,
@@ -63,13 +56,14 @@ struct Stratum<'a> {
 /// `process` is that between their groups, with Student's distribution. `Ok(None)` where nothing was judged.
 ///
 /// With fewer than 30 residuals behind the variance, or fewer than 10 in one of several strata, the normal interval covers too
-/// little: then free and cheap scores serve for strata only (`lam = 0`), split by class of probability, each with Wilson's limits,
-/// which MOVER combines. [`Options::level`] is not looked at.
+/// little: then the free score serves for strata only (`lam = 0`), split by class of probability, each with Wilson's limits,
+/// which MOVER combines. What has no strata, or called tiers between, would lose with `lam` all that the cheap scores know: there Wilson's
+/// limits are those of the last residual, which leave room for large ones that the sample missed. [`Options::level`] is not looked at.
 ///
 /// # Errors
 /// [`EstimateError::Sums`] naming the hour of a bucket that cannot be right.
 pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, EstimateError> {
-    let Some(cells) = cells(buckets, options.estimand)? else { return Ok(None) };
+    let Some(cells) = strata::cells(buckets, options.estimand)? else { return Ok(None) };
     let n: f64 = cells.iter().map(|cell| cell.whole.population as f64).sum();
     let strata: Vec<Stratum<'_>> = cells.iter().map(|cell| stratum(cell, n, options)).collect();
     let shares = || strata.iter().map(|stratum| (stratum.share, &stratum.point));
@@ -80,7 +74,7 @@ pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, Estimat
         strata.len() == 1 || strata.iter().all(|stratum| is_known(stratum) || stratum.point.residuals >= STRATUM_RESIDUALS_MIN);
     let normal = is_many && residuals >= RESIDUALS_MIN;
     let (value, variance, shape) =
-        if normal { normally(&strata, options, n, is_grouped) } else { by_cells(&cells, options, n, is_grouped) };
+        if normal { normally(&strata, options, n, is_grouped) } else { by_cells(&cells, &strata, options, n, is_grouped) };
     let mut warnings = Vec::new();
     if let Shape::Cells { parts, .. } = &shape
         && parts.iter().any(|part| part.known.is_some_and(|limits| limits.low < limits.high))
@@ -95,7 +89,7 @@ pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, Estimat
         value,
         variance,
         options: *options,
-        is_telescoped: options.estimator == Estimator::Ppi && normal && cells.iter().any(|cell| cell.whole.tiers() > 1),
+        is_telescoped: options.estimator == Estimator::Ppi && cells.iter().any(|cell| cell.whole.tiers() > 1),
         population: cells.iter().fold(0, |sum: u64, cell| sum.saturating_add(cell.whole.population)),
         judged: cells.iter().fold(0, |sum: u64, cell| sum.saturating_add(cell.whole.judged)),
         scored: scored(&cells),
@@ -193,55 +187,6 @@ fn between<'a>(shares: impl Iterator<Item = (f64, &'a Point)>, value: f64, n: f6
     }
 }
 
-/// Value, variance and shape from cells alone.
-fn by_cells(cells: &[Cell], options: &Options, n: f64, is_grouped: bool) -> (f64, f64, Shape) {
-    let sums: Vec<&Adjusted> = cells.iter().flat_map(|cell| &cell.parts).collect();
-    let mut parts: Vec<Part> = sums
-        .iter()
-        .map(|sums| {
-            let point = hajek(sums, options.estimand);
-            let is_certain = point.inverse_size <= 0.0 && point.variance <= 0.0;
-            Part { share: sums.population as f64 / n, point, known: is_certain.then(|| known(sums)) }
-        })
-        .collect();
-    let shares = || parts.iter().map(|part| (part.share, &part.point));
-    let value: f64 = shares().map(|(share, point)| share * point.value).sum();
-    let mut between = between(shares(), value, n, options.estimand);
-    let mut variance = shares().map(|(share, point)| share * share * point.variance).sum::<f64>() + between;
-    let mut degrees = None;
-    if is_grouped {
-        let shares: Vec<Share<'_>> = sums
-            .iter()
-            .zip(&parts)
-            .map(|(sums, part)| Share { sums, value: part.point.value, slopes: &[], is_total: false })
-            .collect();
-        if let Some((clustered, groups)) = clustered(&shares) {
-            // Conversations make every cell as much less certain as they make the whole.
-            let effect = if variance > 0.0 { (clustered / variance).max(1.0) } else { 1.0 };
-            degrees = Some((groups as f64 - 1.0).min(GROUPS as f64 - 1.0));
-            between *= effect;
-            variance *= effect;
-            for part in &mut parts {
-                part.point.variance *= effect;
-                part.point.inverse_size *= effect;
-            }
-        }
-    }
-    (value, variance, Shape::Cells { parts, between, degrees })
-}
-
-/// The limits of a cell where all that was drawn was certain to be: the value, or, of what had less than certainty and was not drawn, anything
-/// from 0 to 1.
-fn known(sums: &Adjusted) -> Interval {
-    let ([total, _, h, ..], n) = (sums.one_w(), sums.population as f64);
-    if sums.judged >= sums.population {
-        let value = (h / total).clamp(0.0, 1.0);
-        return Interval { low: value, high: value };
-    }
-    let low = (h / n).clamp(0.0, 1.0);
-    Interval { low, high: (low + 1.0 - total / n).clamp(low, 1.0) }
-}
-
 impl Fit {
     /// The estimate with an interval of `level`.
     ///
@@ -263,14 +208,10 @@ impl Fit {
             std_error: self.variance.max(0.0).sqrt(),
             estimand: self.options.estimand,
             method: Method {
-                estimator: if matches!(self.shape, Shape::Cells { .. }) && self.strata > 1 {
-                    Estimator::Hajek
-                } else {
-                    self.options.estimator
-                },
+                estimator: self.estimator(),
                 interval: self.interval(),
                 stratified: self.strata > 1,
-                telescoped: self.is_telescoped,
+                telescoped: self.is_telescoped && self.estimator() == Estimator::Ppi,
             },
             population: self.population,
             judged: self.judged,
@@ -303,6 +244,14 @@ impl Fit {
         Ok(self.beyond(1.0 - level))
     }
 
+    /// What gave the value: with few positives it may be the weighted mean in each cell.
+    fn estimator(&self) -> Estimator {
+        match &self.shape {
+            Shape::Cells { parts, .. } if parts.iter().all(|part| part.residual.is_none()) => Estimator::Hajek,
+            _ => self.options.estimator,
+        }
+    }
+
     /// How the limits are computed.
     pub fn interval(&self) -> IntervalKind {
         match &self.shape {
@@ -331,11 +280,7 @@ impl Fit {
             }
             Shape::Cells { parts, between, degrees } => {
                 let z = two_sided_tail(tail, *degrees);
-                let spreads = parts.iter().map(|part| {
-                    let limits = part.known.unwrap_or_else(|| wilson(&part.point, z));
-                    let of = part.point.value;
-                    Spread { weight: part.share, below: (of - limits.low).max(0.0), above: (limits.high - of).max(0.0) }
-                });
+                let spreads = parts.iter().map(|part| part.apart(z));
                 let random = Spread { weight: 1.0, below: z * between.sqrt(), above: z * between.sqrt() };
                 mover(spreads.chain([random]))
             }
