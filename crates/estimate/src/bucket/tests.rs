@@ -58,8 +58,11 @@ fn refuses_what_no_interactions_can_sum_to() {
     }
 }
 
+/// Free score, draws, group of the conversation.
+type Row = (f64, Vec<Draw>, u8);
+
 /// A course of three tiers, with what is left of it: drawn for the second and failed there, say.
-fn courses() -> Vec<(f64, Vec<Draw>, u8)> {
+fn courses() -> Vec<Row> {
     let mut courses = Vec::new();
     for i in 0..400_u32 {
         let part = |step: f64| (f64::from(i) * step).fract();
@@ -101,19 +104,18 @@ fn several_tiers_push_what_the_definitions_say() {
         (scored(0).count() as u64, scored(1).count() as u64, scored(2).count() as u64)
     );
     assert!(bucket.judged > 30 && bucket.judged < bucket.drawn && bucket.between[1].scored < bucket.between[1].drawn);
-    let z = |course: &(f64, Vec<Draw>, u8)| -> Vec<f64> {
-        [1.0, course.0].into_iter().chain(course.1.iter().map_while(|draw| draw.score)).collect()
-    };
+    let z =
+        |course: &Row| -> Vec<f64> { [1.0, course.0].into_iter().chain(course.1.iter().map_while(|draw| draw.score)).collect() };
     for (k, between) in bucket.between.iter().enumerate() {
         for (i, sum) in between.linear.iter().enumerate() {
             let rows: f64 = scored(k).map(|course| z(course)[i] / course.1[k].probability).sum();
             assert!((sum - rows).abs() < 1e-9, "tier {k}, score {i}");
         }
     }
-    let pi = |course: &(f64, Vec<Draw>, u8), k: usize| if k == 0 { 1.0 } else { course.1[k - 1].probability };
+    let pi = |course: &Row, k: usize| if k == 0 { 1.0 } else { course.1[k - 1].probability };
     for i in 0..5 {
         for j in 0..5 {
-            let sum = |of: &dyn Fn(&(f64, Vec<Draw>, u8)) -> f64| {
+            let sum = |of: &dyn Fn(&Row) -> f64| {
                 scored(2).map(|course| of(course) * z(course)[i] * z(course)[j] / pi(course, 3)).sum::<f64>()
             };
             assert!((bucket.w.entry(5, 0, i, j) - sum(&|_| 1.0)).abs() < 1e-9);

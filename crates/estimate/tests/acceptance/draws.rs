@@ -166,7 +166,7 @@ fn versions(is_first: bool) -> Scenario {
             let old = i < 7_300;
             (g, coin(&mut random, if old { chance } else { (chance + 0.1).min(1.0) }), old)
         };
-        (0..14_000).map(|i| item(i)).collect()
+        (0..14_000).map(&mut item).collect()
     };
     let mine: Vec<f64> = items.iter().filter(|item| item.2 == is_first).map(|item| item.1).collect();
     let truth = mine.iter().sum::<f64>() / mine.len() as f64;

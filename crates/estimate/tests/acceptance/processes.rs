@@ -2,7 +2,7 @@
 
 use assize_estimate::{Bucket, Estimand, Estimator, Fit, Options, Stratum, estimate, fit};
 
-use super::traffic::{Random, coin};
+use super::traffic::{Random, coin, judged};
 use super::windows::bin;
 use super::{Demand, Draw, Scenario};
 
@@ -47,7 +47,7 @@ fn traffic(process: &Process, random: &mut Random) -> Vec<Bucket> {
             let bucket = &mut buckets[hour as usize * strata as usize + usize::from(cell)];
             bucket.accept(g, group);
             let last = process.pi.1 + (process.pi.0 - process.pi.1) * g;
-            let (paid, u) = ((0.8 * h + 0.2 * random.uniform()).clamp(0.0, 1.0), random.uniform());
+            let (paid, u) = (judged(random, h, 0.15), random.uniform());
             let (probabilities, scores) =
                 if process.tiers == 2 { (vec![(2.0 * last).min(1.0), last], vec![g, paid, h]) } else { (vec![last], vec![g, h]) };
             for k in 0..process.tiers {
