@@ -30,8 +30,7 @@ async fn every_command_explains_itself() {
     for command in
         ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "cost", "prices", "config", "completions"]
     {
-        assert!(ended.stderr.contains(&format!("
-  {command} ")), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
     let with_examples: [&[&str]; 31] = [
         &["demo"],
