@@ -49,7 +49,8 @@ fn ever(seed: u64, name: &str, mut stream: impl FnMut(&mut Random) -> bool) -> u
 
 #[test]
 fn a_confidence_sequence_ever_misses_in_at_most_alpha() {
-    let scores: [(&str, f64, fn(&mut Random) -> f64); 4] = [
+    type Draw = fn(&mut Random) -> f64;
+    let scores: [(&str, f64, Draw); 4] = [
         ("2 % positive", 0.02, |random| coin(random, 0.02)),
         ("30 % positive", 0.3, |random| coin(random, 0.3)),
         ("graded scores", 1.0 / 3.0, |random| random.uniform().powi(2)),
