@@ -23,6 +23,7 @@ mod judging;
 mod metrics_api;
 mod nearest;
 mod otlp;
+mod plan;
 mod resilience;
 mod restart;
 mod reuse;

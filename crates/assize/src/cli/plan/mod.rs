@@ -31,8 +31,8 @@ use super::{Ending, light_runtime, say};
 Examples:
   assize plan --metric refusal --half-width 0.01                          # from what the running server has seen (ASSIZE_KEY)
   assize plan --metric refusal --budget-usd 200/month --data assize-data  # from the data of a stopped one
-  assize plan --half-width 1% --traffic 10M/month --rate 5% --rho 0.7     # from assumptions
-  assize plan --half-width 1% --traffic 10M/month --rate 5% --rho 0.7 --cheap-model gpt-4o-mini --cheap-rho 0.8
+  assize plan --half-width 1% --traffic 10M/month --rate 5% --rho 0.7     # from assumptions alone
+  assize plan --half-width 1% --traffic 10M/month --rate 5% --rho 0.7 --cheap-rho 0.8  # is gpt-4o-mini worth it?
 
 Each of --traffic, --rate and --rho goes before what was seen; if all three are given, nobody is asked. Without --model a call costs what a
 verdict has cost so far, or the list price of gpt-4o where nothing is known. The rate is one of the period that --traffic is given by.

@@ -36,7 +36,7 @@ pub struct Line {
     pub ratio_to_naive: Option<f64>,
     /// Reference calls over interactions: the rate to configure.
     pub share: f64,
-    /// Positives that can be expected among the judged.
+    /// Positives that can be expected among the judged if calls are spread evenly; more where they go by doubt.
     pub positives: f64,
     /// Whether the goal is met; a fixed design is shown whether it is or not.
     pub meets_goal: bool,
@@ -62,7 +62,11 @@ pub struct Cheap {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Recommendation {
     pub line: Line,
+    /// `rate` of the sampling policy: of what the first paid judge sees.
     pub sampling_rate: f64,
+    /// `share` of the reference in the cascade, where a paid cheap judge comes before it.
+    pub share: Option<f64>,
+    /// `escalate` of the metric.
     pub escalate: bool,
     /// In words.
     pub why: String,
@@ -235,14 +239,15 @@ fn meets(goal: Goal, half_width: f64, cost: NanoUsd) -> bool {
 }
 
 fn name(basis: &Basis, design: Design, with_paid: bool) -> String {
-    let name = match design {
-        Design::Naive => "naive sampling",
-        Design::Ppi => "free score on all (PPI++), uniform",
-        Design::Neyman => "strata by doubt (Neyman)",
-        Design::NeymanPpi => "strata by doubt + PPI++",
-    };
     let cheap = basis.cheap.as_ref().and_then(|cheap| cheap.model.as_deref()).filter(|_| with_paid);
-    cheap.map_or_else(|| name.to_owned(), |cheap| format!("{name}, {cheap} between"))
+    match (design, cheap) {
+        (Design::Naive, _) => "naive sampling".to_owned(),
+        (Design::Ppi, None) => "free score on all (PPI++)".to_owned(),
+        (Design::Neyman, _) => "strata by doubt (Neyman)".to_owned(),
+        (Design::NeymanPpi, None) => "strata by doubt + PPI++".to_owned(),
+        (Design::Ppi, Some(cheap)) => format!("PPI++ with {cheap} between"),
+        (Design::NeymanPpi, Some(cheap)) => format!("strata + PPI++ with {cheap} between"),
+    }
 }
 
 /// What a line is judged by: less is better.
@@ -280,8 +285,13 @@ fn recommendation(basis: &Basis, line: Line) -> Recommendation {
             whole(line.positives)
         ));
     }
-    let sampling_rate = if basis.situation.population > 0.0 { line.share.min(1.0) } else { 1.0 };
-    Recommendation { line, sampling_rate, escalate, why }
+    let (sampling_rate, share) = if line.with_paid && line.paid_calls > 0 {
+        let share = line.reference_calls as f64 / line.paid_calls as f64;
+        ((line.paid_calls as f64 / basis.situation.population).min(1.0), Some(share.min(1.0)))
+    } else {
+        (line.share.min(1.0), None)
+    };
+    Recommendation { line, sampling_rate, share, escalate, why }
 }
 
 fn rounded(share: f64) -> f64 {
@@ -389,8 +399,7 @@ fn unknown(basis: &Basis, goal: Goal, best: Option<&Line>) -> Vec<String> {
     }
     if let (Some(cheap), None) = (&basis.cheap, basis.cheap_rho) {
         let model = cheap.model.as_deref().unwrap_or("a cheap judge");
-        unknown
-            .push(format!("What {model} adds to the free scores: say it by --cheap-rho (`assize judge compare` measures it)."));
+        unknown.push(format!("What {model} adds to the free scores: say it by --cheap-rho."));
     }
     if best.is_some_and(|line| line.positives < POSITIVES_MIN) {
         unknown.push(

@@ -1,6 +1,7 @@
 //! Width against dollars in the terminal, both by powers of ten.
 
 use super::report::{Goal, Report, points};
+use super::text::wrapped;
 use crate::ui::format::money;
 
 use assize_core::NanoUsd;
@@ -57,7 +58,8 @@ pub fn sketch(report: &Report) -> String {
     let dollars = |at: f64| money(NanoUsd((usd.value(at) * 1e9) as u64));
     lines.push(format!("{:>9}{:<24}{:^24}{:>25}", "", dollars(0.0), dollars(0.5), dollars(1.0)));
     let names = report.curves.iter().zip(LETTERS).map(|(curve, letter)| format!("{letter} {}", curve.name));
-    lines.push(format!("{:>10}{}, * recommended", "", names.collect::<Vec<_>>().join(", ")));
+    let names: Vec<String> = names.chain(report.recommendation.iter().map(|_| "* recommended".to_owned())).collect();
+    lines.extend(wrapped(&names.join(", "), "          ", "          "));
     lines.push(String::new());
     lines.join("\n")
 }

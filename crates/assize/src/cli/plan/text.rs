@@ -11,8 +11,10 @@ pub fn text(report: &Report, with_sketch: bool) -> String {
     let mut lines = vec![heading(report), String::new()];
     lines.extend(basis(report));
     lines.push(String::new());
+    // Names of models are as long as they are.
+    let names = report.plans.iter().map(|line| line.name.chars().count()).max().unwrap_or_default() + 4;
     lines.push(format!(
-        "{:<44}{:>13}{:>11}{:>12}{:>10}{:>10}",
+        "{:<names$}{:>12}{:>11}{:>12}{:>10}{:>10}",
         "",
         "calls",
         "cheap",
@@ -20,7 +22,7 @@ pub fn text(report: &Report, with_sketch: bool) -> String {
         "± points",
         "of naive"
     ));
-    lines.extend(report.plans.iter().map(|line| row(report, line)));
+    lines.extend(report.plans.iter().map(|line| row(report, line, names)));
     lines.push(String::new());
     lines.extend(recommendation(report));
     lines.extend(report.cheap_tier.iter().map(cheap));
@@ -66,7 +68,7 @@ fn basis(report: &Report) -> Vec<String> {
     [Some(first), Some(second), third].into_iter().flatten().flat_map(|text| wrapped(&text, "  ", "  ")).collect()
 }
 
-fn row(report: &Report, line: &Line) -> String {
+fn row(report: &Report, line: &Line, names: usize) -> String {
     let best = report.recommendation.as_ref().is_some_and(|best| best.line.name == line.name);
     let missed = if line.meets_goal { "" } else { " (misses)" };
     let cheap = if line.paid_calls > 0 { count(line.paid_calls) } else { String::new() };
@@ -74,7 +76,7 @@ fn row(report: &Report, line: &Line) -> String {
     let mark = if best { "* " } else { "  " };
     let width = points(line.half_width);
     let row = format!(
-        "{:<44}{:>13}{cheap:>11}{:>12}{width:>10}{ratio:>10}{missed}",
+        "{:<names$}{:>12}{cheap:>11}{:>12}{width:>10}{ratio:>10}{missed}",
         format!("{mark}{}", line.name),
         count(line.reference_calls),
         money(line.cost)
@@ -91,9 +93,10 @@ fn recommendation(report: &Report) -> Vec<String> {
         );
         return wrapped(&text, "", "  ");
     };
-    let escalate = if best.escalate { " with `escalate = true` on the metric" } else { "" };
+    let escalate = if best.escalate { " and `escalate = true` on the metric" } else { "" };
+    let share = best.share.map_or(String::new(), |share| format!(", `share = {}` on the reference", significant(share)));
     let text = format!(
-        "Recommended (*): {}: {}. Set `rate = {}` under [sampling]{escalate}.",
+        "Recommended (*): {}: {}. Set `rate = {}` under [sampling]{share}{escalate}.",
         best.line.name,
         best.why,
         significant(best.sampling_rate)
@@ -135,7 +138,7 @@ fn cheap(cheap: &Cheap) -> String {
 const WIDTH: usize = 110;
 
 /// `text` in lines, the first beginning with `first`, the others with `rest`.
-fn wrapped(text: &str, first: &str, rest: &str) -> Vec<String> {
+pub(super) fn wrapped(text: &str, first: &str, rest: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut is_empty = true;
