@@ -159,7 +159,7 @@ async fn bad_input_is_named() {
         (&["--half-width", "two"], &["\"two\"", "0.01 or 1%"]),
         (&["--half-width", "1%", "--model", "gpt-9"], &["gpt-9", "--call-usd"]),
         (&["--half-width", "1%", "--cheap-model", "nope"], &["--cheap-model", "nope"]),
-        (&["--half-width", "1%", "--call-usd", "-1"], &["--call-usd"]),
+        (&["--half-width", "1%", "--call-usd", "0"], &["--call-usd", "not the price of a call"]),
         (&["--half-width", "1%", "--level", "1"], &["--level 1"]),
         (&["--half-width", "1%", "--input-tokens", "0", "--output-tokens", "0"], &["costs nothing"]),
         (&["--budget-usd", "200/fortnight"], &["fortnight", "day, week, month or year"]),

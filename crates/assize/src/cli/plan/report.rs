@@ -121,11 +121,11 @@ const POSITIVES_MIN: f64 = 30.0;
 pub fn report(basis: &Basis, metric: Option<String>, goal: Goal) -> Result<Report, String> {
     let situation = &basis.situation;
     let mut plans = vec![everything(basis, goal)];
-    plans.extend(planned(basis, goal, situation, Design::Naive, false)?);
+    let naive = planned(basis, goal, situation, Design::Naive, false)?;
+    let mut candidates: Vec<Line> = naive.iter().cloned().collect();
+    plans.extend(naive);
     let tenth = situation.at_share(Design::Naive, TENTH).map_err(|error| error.to_string())?;
     plans.push(line(basis, goal, &tenth, "10 % of everything, as specified".to_owned())?);
-    let mut candidates: Vec<Line> =
-        plans.get(1).filter(|line| line.design == Some(Design::Naive) && line.share < 1.0).cloned().into_iter().collect();
     for design in [Design::Ppi, Design::Neyman, Design::NeymanPpi] {
         let found = planned(basis, goal, situation, design, false)?;
         candidates.extend(found.clone());
