@@ -2,14 +2,15 @@
 //!
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
-//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs ([`money`]), and the ports
-//! ([`judge`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
+//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs and who pays ([`money`], [`budget`], [`tenant`]), and the
+//! ports ([`judge`], [`ledger`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
 //! [`label`].
 #![warn(missing_docs)]
 
 pub mod accepted;
 pub mod allocation;
 pub mod batch;
+pub mod budget;
 pub mod cache;
 pub mod control;
 pub mod decided;
@@ -22,6 +23,7 @@ pub mod interaction;
 pub mod judge;
 pub mod label;
 pub mod labels;
+pub mod ledger;
 pub mod metric;
 pub mod money;
 pub mod outcome;
@@ -31,11 +33,13 @@ pub mod queue;
 pub mod results;
 pub mod sampling;
 pub mod scored;
+pub mod tenant;
 pub mod time;
 pub mod verdict;
 
 pub use accepted::{Accepted, Decision, DecisionState, TierScore};
 pub use allocation::Allocation;
+pub use budget::{Budget, Day, Month, Zone};
 pub use cache::{CacheBounds, CacheEntry, CacheKey, CacheStats, CachedVerdict, VerdictCache};
 pub use draw::{Draw, DrawKey};
 pub use error::{StoreError, StoreErrorKind};
@@ -50,7 +54,8 @@ pub use metric::{Metric, Needs, ReusePolicy, Tier, TierKind, Unit};
 pub use money::{NanoUsd, Price};
 pub use outcome::{Outcome, Reason};
 pub use policy::{Dimension, Policy};
-pub use sampling::{Condition, SamplingPolicy, SmartRule, inclusion};
+pub use sampling::{Condition, Restraint, SamplingPolicy, SmartRule, inclusion};
 pub use scored::{CallRecord, CallStatus, Part, Scored, Step};
+pub use tenant::{Disabled, PlatformPolicy, SamplingOverride, Tenant, TenantPolicy};
 pub use time::{Clock, Hour, SystemClock, Timestamp};
 pub use verdict::{ReuseKind, Reused, Verdict};

@@ -115,14 +115,31 @@ impl SamplingPolicy {
     }
 }
 
+/// What holds a tenant back at this moment, whatever its projects' policies say. The default holds nothing back.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Restraint {
+    /// The operator's rate, in place of rate and smart rules; in [0, 1].
+    pub rate: Option<f64>,
+    /// By how much pacing scales all probabilities down so that the budget lasts; in [0, 1].
+    pub pace: f64,
+}
+
+impl Default for Restraint {
+    fn default() -> Self {
+        Self { rate: None, pace: 1.0 }
+    }
+}
+
 /// The probability, in [0, 1], that `tier` of `metric` sees an interaction that has reached it; the draw is compared with the product
 /// over the tiers so far.
 ///
 /// `scores` holds what the tiers so far said, in cascade order; `allocation` is what was learned about doubt given the last of them.
-/// Inline tiers see everything. For the first called tier, in order of precedence: outside `only` 0; else the highest of the smart
-/// rules that hold and the rate. For later ones, their share. Escalation then moves calls to where doubt is, down to the audit floor.
+/// Inline tiers see everything. For the first called tier, in order of precedence: outside `only` 0; else the operator's rate, or else
+/// the highest of the smart rules that hold and the rate; scaled by the pace. For later ones, their share. Escalation then moves calls
+/// to where doubt is, down to the audit floor.
 pub fn inclusion(
     policy: &SamplingPolicy,
+    restraint: &Restraint,
     features: &Features,
     scores: &[f64],
     metric: &Metric,
@@ -131,7 +148,7 @@ pub fn inclusion(
 ) -> f64 {
     let Some(this) = metric.cascade.get(tier).filter(|tier| tier.kind == TierKind::Called) else { return 1.0 };
     let is_first = metric.called().next().is_some_and(|(first, _)| first == tier);
-    let probability = if is_first { drawn(policy, features, scores, metric) } else { this.share.clamp(0.0, 1.0) };
+    let probability = if is_first { drawn(policy, restraint, features, scores, metric) } else { this.share.clamp(0.0, 1.0) };
     match (allocation.filter(|_| metric.escalate), scores.last()) {
         (Some(allocation), Some(score)) => allocation.apply(probability, *score),
         _ => probability,
@@ -139,14 +156,17 @@ pub fn inclusion(
 }
 
 /// What sampling gives the first called tier.
-fn drawn(policy: &SamplingPolicy, features: &Features, scores: &[f64], metric: &Metric) -> f64 {
+fn drawn(policy: &SamplingPolicy, restraint: &Restraint, features: &Features, scores: &[f64], metric: &Metric) -> f64 {
     let policy = metric.sampling.as_ref().unwrap_or(policy);
     let free_score = scores.last().copied();
     if policy.only.as_ref().is_some_and(|only| !only.holds(features, free_score)) {
         return 0.0;
     }
     let smart = policy.smart.iter().filter(|rule| rule.when.holds(features, free_score)).map(|rule| rule.rate);
-    smart.fold(policy.rate, f64::max).clamp(0.0, 1.0)
+    let rate = restraint.rate.unwrap_or_else(|| smart.fold(policy.rate, f64::max));
+    // A pace that is no number would otherwise end in a probability that is none.
+    let pace = if restraint.pace.is_nan() { 1.0 } else { restraint.pace.clamp(0.0, 1.0) };
+    rate.clamp(0.0, 1.0) * pace
 }
 
 #[cfg(test)]
@@ -183,18 +203,24 @@ mod tests {
 
     #[test]
     fn inline_tiers_see_everything() {
-        assert_eq!(inclusion(&SamplingPolicy::uniform(0.0), &Features::default(), &[], &metric(None), 0, None), 1.0);
-        assert_eq!(inclusion(&SamplingPolicy::uniform(0.25), &Features::default(), &[], &metric(None), 1, None), 0.25);
+        assert_eq!(
+            inclusion(&SamplingPolicy::uniform(0.0), &Restraint::default(), &Features::default(), &[], &metric(None), 0, None),
+            1.0
+        );
+        assert_eq!(
+            inclusion(&SamplingPolicy::uniform(0.25), &Restraint::default(), &Features::default(), &[], &metric(None), 1, None),
+            0.25
+        );
     }
 
     #[test]
     fn smart_rules_raise_and_never_lower() {
         let policy = SamplingPolicy { smart: vec![long(0.5), long(0.01)], ..SamplingPolicy::uniform(0.1) };
         let turns = |turns| Features { turns, ..Features::default() };
-        assert_eq!(inclusion(&policy, &turns(2), &[], &metric(None), 1, None), 0.1);
-        assert_eq!(inclusion(&policy, &turns(3), &[], &metric(None), 1, None), 0.5);
+        assert_eq!(inclusion(&policy, &Restraint::default(), &turns(2), &[], &metric(None), 1, None), 0.1);
+        assert_eq!(inclusion(&policy, &Restraint::default(), &turns(3), &[], &metric(None), 1, None), 0.5);
         let low = SamplingPolicy { smart: vec![long(0.01)], ..SamplingPolicy::uniform(0.1) };
-        assert_eq!(inclusion(&low, &turns(3), &[], &metric(None), 1, None), 0.1);
+        assert_eq!(inclusion(&low, &Restraint::default(), &turns(3), &[], &metric(None), 1, None), 0.1);
     }
 
     #[test]
@@ -204,9 +230,12 @@ mod tests {
             ..SamplingPolicy::uniform(1.0)
         };
         let turns = |turns| Features { turns, ..Features::default() };
-        assert_eq!(inclusion(&only, &turns(2), &[], &metric(None), 1, None), 0.0);
-        assert_eq!(inclusion(&only, &turns(3), &[], &metric(None), 1, None), 1.0);
-        assert_eq!(inclusion(&only, &turns(2), &[], &metric(Some(SamplingPolicy::uniform(0.2))), 1, None), 0.2);
+        assert_eq!(inclusion(&only, &Restraint::default(), &turns(2), &[], &metric(None), 1, None), 0.0);
+        assert_eq!(inclusion(&only, &Restraint::default(), &turns(3), &[], &metric(None), 1, None), 1.0);
+        assert_eq!(
+            inclusion(&only, &Restraint::default(), &turns(2), &[], &metric(Some(SamplingPolicy::uniform(0.2))), 1, None),
+            0.2
+        );
     }
 
     #[test]
@@ -214,7 +243,11 @@ mod tests {
         let doubtful = SmartRule { when: Condition { free_score: Some([0.3, 0.7]), ..Condition::default() }, rate: 0.9 };
         let policy = SamplingPolicy { smart: vec![doubtful], ..SamplingPolicy::uniform(0.1) };
         for (scores, expected) in [(vec![], 0.1), (vec![0.5], 0.9), (vec![0.3], 0.9), (vec![0.71], 0.1), (vec![0.5, 1.0], 0.1)] {
-            assert_eq!(inclusion(&policy, &Features::default(), &scores, &metric(None), 1, None), expected, "{scores:?}");
+            assert_eq!(
+                inclusion(&policy, &Restraint::default(), &Features::default(), &scores, &metric(None), 1, None),
+                expected,
+                "{scores:?}"
+            );
         }
     }
 
@@ -224,7 +257,7 @@ mod tests {
         metric.cascade.push(Tier { share: 0.2, ..metric.cascade[1].clone() });
         let policy = SamplingPolicy::uniform(0.5);
         let at = |metric: &Metric, tier, score, allocation| {
-            inclusion(&policy, &Features::default(), &[score], metric, tier, allocation)
+            inclusion(&policy, &Restraint::default(), &Features::default(), &[score], metric, tier, allocation)
         };
         assert_eq!((at(&metric, 1, 0.5, None), at(&metric, 2, 0.5, None), at(&metric, 3, 0.5, None)), (0.5, 0.2, 1.0));
         let mut cells = [Cell::default(); BINS];
@@ -243,7 +276,7 @@ mod tests {
             let policy = SamplingPolicy { smart: vec![SmartRule { when: Condition::default(), rate: smart }], ..SamplingPolicy::uniform(rate) };
             prop_assert!(policy.check().is_ok());
             let features = Features { chars, turns, ..Features::default() };
-            let probability = inclusion(&policy, &features, &[score], &metric(None), 1, None);
+            let probability = inclusion(&policy, &Restraint::default(), &features, &[score], &metric(None), 1, None);
             prop_assert!((0.0..=1.0).contains(&probability));
         }
     }

@@ -15,6 +15,7 @@ pub mod bert;
 pub mod cache_key;
 pub mod chat;
 pub mod check;
+mod client;
 pub mod command;
 pub mod decisions;
 mod exchange;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use assize_core::queue::Entry;
 use assize_core::{
     Accepted, Allocation, Decision, DecisionState, DrawKey, Features, Interaction, JudgeVersion, Metric, Outcome, Policy, Reason,
-    RowKey, TierScore, Timestamp, inclusion,
+    Restraint, RowKey, TierScore, Timestamp, inclusion,
 };
 
 use super::allocations::Allocations;
@@ -76,7 +76,7 @@ pub(super) fn probability(
 ) -> f64 {
     let Some((first, _)) = metric.called().next() else { return 1.0 };
     let scores: Vec<f64> = scores.iter().map(|tier| tier.score).collect();
-    inclusion(&policy.sampling, features, &scores, metric, first, allocation().as_ref())
+    inclusion(&policy.sampling, &Restraint::default(), features, &scores, metric, first, allocation().as_ref())
 }
 
 /// Why there is nothing to judge, if so.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use assize_core::results::{Filter, InteractionRecord, Results};
 use assize_core::{
-    CallRecord, Interaction, InteractionId, JudgeName, Metric, MetricName, NanoUsd, ProjectName, Reason, Scored, StoreError,
-    Timestamp, inclusion,
+    CallRecord, Interaction, InteractionId, JudgeName, Metric, MetricName, NanoUsd, ProjectName, Reason, Restraint, Scored,
+    StoreError, Timestamp, inclusion,
 };
 use futures::StreamExt as _;
 
@@ -211,7 +211,7 @@ async fn try_out(
     let mut said: Vec<Said> = at_accept.collect();
     for ((tier, _), seat) in metric.called().zip(&seats.called) {
         if said.len() > seats.inline.len() {
-            reached *= inclusion(&policy.sampling, &row.features, &scores, metric, tier, None);
+            reached *= inclusion(&policy.sampling, &Restraint::default(), &row.features, &scores, metric, tier, None);
         }
         let Some(called) = call(pipeline, &[seat], interaction).await.into_iter().next() else { continue };
         let cost = called.calls.iter().try_fold(NanoUsd::ZERO, |sum, call| Some(sum.plus(call.cost?)));
@@ -240,7 +240,6 @@ async fn keep_calls(
         reason: None,
         verdicts: Vec::new(),
         steps: Vec::new(),
-        probability: 1.0,
         calls,
         at: pipeline.clock.now(),
     };

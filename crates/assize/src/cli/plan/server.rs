@@ -79,8 +79,8 @@ async fn rows(remote: &Remote, wanted: &Wanted, version: &str) -> Result<Vec<Row
 }
 
 fn row(metric: &Value) -> Option<Row> {
-    let draws = metric["draws"].as_array().into_iter().flatten();
-    let last = draws.filter(|draw| draw["drawn"] == true).last().and_then(|draw| draw["probability"].as_f64());
+    let mut draws = metric["draws"].as_array().into_iter().flatten();
+    let last = draws.rfind(|draw| draw["drawn"] == true).and_then(|draw| draw["probability"].as_f64());
     let probability = last.or_else(|| metric["probability"].as_f64()).filter(|probability| *probability > 0.0)?;
     let free = metric["free_scores"].as_array().and_then(|scores| scores.last()).and_then(|free| free["score"].as_f64());
     Some(Row { probability, free, reference: metric["score"].as_f64()? })

@@ -10,7 +10,7 @@ use assize_judge::providers::Batches;
 use assize_judge::providers::batch::{BatchRequest, may_have_been_taken};
 
 use super::collect::keep;
-use super::{BatchLane, MARGIN, Pipeline, Way, go_on, seat_of};
+use super::{BatchLane, MARGIN, Pipeline, go_on_live, seat_of};
 
 /// All bodies of a batch are in memory when it is sent; so are its members.
 pub const MEMBERS_MAX: usize = 10_000;
@@ -38,41 +38,41 @@ pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Res
 }
 
 /// The client of the members' provider and their requests, as many as go into one batch. Those of which none can be made are taken on
-/// without.
+/// without, several at once.
 async fn requests(
     pipeline: &Pipeline,
     lane: &BatchLane,
     members: Vec<Member>,
 ) -> Result<Option<(std::sync::Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
     let mut client = None;
-    let mut requests = Vec::new();
+    let (mut requests, mut unfit) = (Vec::new(), Vec::new());
     let mut bytes = 0_usize;
     for member in members {
-        let seat = seat_of(pipeline, &member).await?.and_then(|(seat, questions)| Some((seat.batch?, questions)));
-        let Some((seat, questions)) = seat else {
-            let way = Way::live(&member);
-            go_on(pipeline, lane, member, way).await?;
+        let Some((batches, body)) = request(pipeline, &member).await? else {
+            unfit.push(member);
             continue;
         };
-        let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice(payload).ok());
-        let body = interaction.and_then(|interaction| {
-            let call = seat.judge.call(&interaction, &questions).ok()?;
-            seat.batches.body(&call.request()).ok()
-        });
-        let Some(body) = body else {
-            let way = Way::live(&member);
-            go_on(pipeline, lane, member, way).await?;
-            continue;
-        };
-        let limits = seat.batches.limits();
+        let limits = batches.limits();
         bytes = bytes.saturating_add(body.len());
         if requests.len() >= limits.requests_max || (bytes > limits.bytes_max && !requests.is_empty()) {
             break;
         }
         requests.push(BatchRequest { custom_id: member.id, body });
-        client = Some(seat.batches);
+        client = Some(batches);
     }
+    go_on_live(pipeline, lane, unfit).await;
     Ok(client.filter(|_| !requests.is_empty()).map(|client| (client, requests)))
+}
+
+/// The client of the member's provider and what the member asks it; `None` where there is no such client any more, or nothing to ask.
+async fn request(pipeline: &Pipeline, member: &Member) -> Result<Option<(std::sync::Arc<dyn Batches>, Vec<u8>)>, StoreError> {
+    let Some((seat, questions)) = seat_of(pipeline, member).await? else { return Ok(None) };
+    let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice(payload).ok());
+    Ok(seat.batch.zip(interaction).and_then(|(seat, interaction)| {
+        let call = seat.judge.call(&interaction, &questions).ok()?;
+        let body = seat.batches.body(&call.request()).ok()?;
+        Some((seat.batches, body))
+    }))
 }
 
 /// Submits what is intended already.
