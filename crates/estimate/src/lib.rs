@@ -9,7 +9,7 @@
 //! 3. [`interval`]: limits around the value, one file per kind.
 //!
 //! How good a judge is, and how far it may be trusted: [`agreement`] with gold labels, [`calibration`] of its scores, [`trust`] from which
-//! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts.
+//! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts. What another sampling rate would do: [`forecast`].
 //!
 //! What a half-width will cost: [`plan`]. What may be looked at all the time, and raises alarms: [`sequential`].
 //!
@@ -27,6 +27,7 @@ pub mod calibration;
 mod error;
 mod estimate;
 pub mod estimator;
+pub mod forecast;
 pub mod gold;
 pub mod interval;
 pub mod nonresponse;

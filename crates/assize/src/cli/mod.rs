@@ -15,6 +15,7 @@ mod remote;
 mod review;
 pub(crate) mod say;
 mod serve;
+mod tenant;
 mod why;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
+    /// Lay down what holds for a tenant of a running server: budget, sampling, whether anything is taken from it
+    Tenant(tenant::Tenant),
     /// Change what is asked in a project of a running server, and try it out first
     Metric(metric::Metric),
     /// Check and show the configuration
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Label(command) => command.run(),
         Command::Dataset(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Tenant(command) => command.run(),
         Command::Metric(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -33,6 +33,7 @@ mod reuse;
 mod review;
 mod sampling;
 mod server;
+mod tenants;
 mod tidy;
 mod together;
 mod xstest;
