@@ -14,6 +14,8 @@
 //! How good a judge is, and how far it may be trusted: [`agreement`] with gold labels, [`calibration`] of its scores, [`trust`] from which
 //! confidence on, [`gold`] labels that correct its rates (also where the judged are a sample: [`two_phase`]), a [`bridge`] over a change of its version, and [`reuse`] of its verdicts. What another sampling rate would do: [`forecast`].
 //!
+//! What a half-width will cost: [`plan`]. What may be looked at all the time, and raises alarms: [`sequential`].
+//!
 //! Symbols, throughout the crate: `N` interactions in the window; `H` the reference score and `g` the last free score, both in
 //! [0, 1]; `pi` the recorded probability that an interaction is judged; over the judged `w = 1/pi` and `q = (1-pi)/pi^2`, so that
 //! `w^2 = q + w`; `W` the sum of `w`.
@@ -35,8 +37,10 @@ pub mod forecast;
 pub mod gold;
 pub mod interval;
 pub mod nonresponse;
+pub mod plan;
 mod quantile;
 pub mod reuse;
+pub mod sequential;
 mod strata;
 mod student;
 pub mod trust;

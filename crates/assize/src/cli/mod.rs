@@ -11,6 +11,7 @@ mod judge_worker;
 mod key;
 mod label;
 mod metric;
+mod plan;
 mod prices;
 mod remote;
 mod review;
@@ -43,6 +44,8 @@ enum Command {
     Eval(eval::Eval),
     /// Make judges and know how good they are
     Judge(judge::Judge),
+    /// Say what a rate will cost: calls and dollars for a half-width, or the half-width for a budget
+    Plan(plan::Plan),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
     /// Have people label what the judge judged: draw, look at one after the other, see how far it has come
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Judge(command) => command.run(),
+        Command::Plan(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Review(command) => command.run(),
         Command::Label(command) => command.run(),

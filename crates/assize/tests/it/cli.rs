@@ -27,9 +27,7 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in
-        ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "cost", "prices", "config", "completions"]
-    {
+    for command in ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "cost", "prices", "config", "completions"] {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
     let with_examples: [&[&str]; 31] = [

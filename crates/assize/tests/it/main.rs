@@ -27,6 +27,7 @@ mod metrics_api;
 mod nearest;
 mod otlp;
 mod parked;
+mod plan;
 mod prices;
 mod resilience;
 mod restart;
