@@ -39,6 +39,11 @@ impl IdSource {
         format!("az{:016x}_{:05x}", self.prefix, self.next() & 0xf_ffff)
     }
 
+    /// A name for what waits for a batch: at most 35 letters, digits and dashes.
+    pub fn member(&self) -> String {
+        format!("m-{:016x}-{:x}", self.prefix, self.next())
+    }
+
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use crate::queue::Entry;
-use crate::{JudgeName, MetricName, ProviderName, StoreError, Timestamp};
+use crate::{JudgeName, MetricName, ProviderName, RowKey, StoreError, Timestamp};
 
 /// Questions that may share a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub struct Lane {
 /// A question, or several that go together, about one interaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// Derived from interaction and judge, so that parking again changes nothing. 1 to 39 letters, digits, dashes and underscores.
+    /// Its own. 1 to 39 letters, digits, dashes and underscores.
     pub id: String,
     /// Which batch it may go into.
     pub lane: Lane,
@@ -69,11 +69,13 @@ pub struct Waiting {
 /// What waits for batches.
 #[async_trait]
 pub trait BatchStore: Send + Sync {
-    /// Parks members. Durable when it returns; one whose id is known changes nothing.
+    /// Parks members. Durable when it returns. A metric that its judge is to be asked about already on behalf of the same interaction
+    /// stays with the member that it is parked with and is left out of the new one, so that parking again changes nothing, whatever the
+    /// metric's mates; neither does a member whose id is known.
     async fn park(&self, members: &[Member]) -> Result<(), StoreError>;
 
-    /// Whether a member of this id is parked.
-    async fn is_parked(&self, id: &str) -> Result<bool, StoreError>;
+    /// The metrics of an interaction that are parked for a judge, each with the id of its member.
+    async fn parked(&self, key: RowKey, judge: &JudgeName) -> Result<Vec<(MetricName, String)>, StoreError>;
 
     /// The lanes in which members wait that are in no batch.
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;

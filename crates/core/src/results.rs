@@ -48,11 +48,11 @@ pub struct Sums {
     pub w: [f64; 6],
     /// Over the judged: sum of `q` times 1, g, H, g^2, gH, H^2.
     pub q: [f64; 6],
-    /// Calls made, failed ones included.
+    /// Calls made, failed ones included. One that carried the questions of several metrics counts with the first of them.
     pub calls: u64,
-    /// What they cost, as far as it is known.
+    /// What the metric's questions cost, as far as it is known: its own part of such a call.
     pub cost: NanoUsd,
-    /// Calls whose cost is not known.
+    /// Questions whose cost is not known.
     pub cost_unknown: u64,
 }
 
@@ -104,6 +104,11 @@ impl Sums {
         reference_score.map(|h| Self::of_judged(decision, probability, h)).unwrap_or_default()
     }
 
+    /// What the metric's questions cost; `None` where none of it is known, which is not the same as nothing.
+    pub fn known_cost(&self) -> Option<NanoUsd> {
+        (self.cost_unknown == 0 || self.cost > NanoUsd::ZERO).then_some(self.cost)
+    }
+
     /// Interactions drawn and not left out by a later draw.
     pub fn drawn_for_reference(&self) -> u64 {
         self.drawn.saturating_sub(self.left_out)
@@ -132,10 +137,11 @@ impl Sums {
         }
     }
 
-    /// What calls add.
+    /// What calls add. A call of several questions is one, and its first question stands for it, so that totals over metrics are the
+    /// calls that were made; the cost is every question's own.
     pub fn of_calls(calls: &[CallRecord]) -> Self {
         Self {
-            calls: calls.len() as u64,
+            calls: calls.iter().filter(|call| call.part.at == 0).count() as u64,
             cost: calls.iter().filter_map(|call| call.cost).fold(NanoUsd::ZERO, NanoUsd::plus),
             cost_unknown: calls.iter().filter(|call| call.cost.is_none()).count() as u64,
             ..Self::default()
@@ -374,7 +380,7 @@ impl Spend {
 pub struct ReuseAudit {
     /// The metric.
     pub metric: MetricName,
-    /// The reference judge's version.
+    /// The version of what was found: one for each way of finding.
     pub version: JudgeVersion,
     /// How many.
     pub judged: u64,
@@ -525,7 +531,7 @@ pub trait Results: Recorder {
     /// The cells of a project's metrics, over interactions whose hour begins at or after `from`.
     async fn cells(&self, project: &ProjectName, from: Timestamp) -> Result<Vec<CellBucket>, StoreError>;
 
-    /// How the reuse of verdicts on nearly the same has fared in a project, by metric and reference version.
+    /// How the reuse of verdicts on nearly the same has fared in a project, by metric and version of what was found.
     async fn reuse_audits(&self, project: &ProjectName) -> Result<Vec<ReuseAudit>, StoreError>;
 
     /// Everything about one interaction.

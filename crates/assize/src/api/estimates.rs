@@ -90,8 +90,9 @@ pub struct EstimateView {
     pub bounds: Option<[f64; 2]>,
     /// The reference judge's version: rates of two versions are never pooled.
     pub judge_version: String,
+    /// Calls made. One that carried the questions of several metrics counts with the first of them.
     pub calls: u64,
-    /// Calls whose cost is not known.
+    /// Questions whose cost is not known.
     pub cost_unknown_calls: u64,
     /// The rate that people would have given, by labels of drawn reviews, where there are any: for the whole range only, not by group.
     #[serde(skip_serializing_if = "Option::is_none")]

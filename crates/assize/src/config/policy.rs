@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assize_core::{Dimension, JudgeName, MetricName, ProviderName, ReusePolicy, SamplingPolicy};
 use assize_judge::metrics;
-use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
+use assize_judge::spec::{BertSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
@@ -126,7 +126,12 @@ pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
             attempts: http.attempts,
             at_once: http.concurrency,
         }),
-        _ => None,
+        JudgeKind::Bert(bert) => Some(Pace {
+            attempt_max: BertSpec::ANSWER_WAIT_MAX,
+            attempts: BertSpec::ATTEMPTS,
+            at_once: bert.concurrency(),
+        }),
+        JudgeKind::Rules(_) | JudgeKind::Linear(_) | JudgeKind::Chat(_) | JudgeKind::Decisions(_) => None,
     });
     providers.chain(own).collect()
 }
@@ -253,4 +258,20 @@ fn question(metric: &MetricSpec, judges: &[&JudgeSpec]) -> Result<Question, Stri
 
 fn all_names() -> String {
     metrics::all().iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_called_has_a_pace() {
+        let judge = |spec| serde_json::from_value::<JudgeSpec>(spec).unwrap();
+        let rules = judge(json!({"name": "w", "kind": "rules", "any_of": ["x"]}));
+        let bert = judge(json!({"name": "b", "kind": "bert", "folder": "models/toxic", "threads": 2, "batch_max": 4}));
+        let pace = Pace { attempt_max: Duration::from_secs(60), attempts: 2, at_once: 16 };
+        assert_eq!(paces(&[], &[rules, bert]), [pace], "a lease outlives a model in this process, too");
+    }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use assize_core::{MetricName, ReuseKind, StoreError};
-use futures::future::join_all;
+use assize_core::{JudgeVersion, MetricName, Reason, ReusePolicy, StoreError, Verdict};
+use futures::future::{BoxFuture, join_all};
 
 use super::Pipeline;
 use super::call::{Called, call};
 use super::case::Case;
 use super::course::Course;
-use super::reuse::{Keys, again};
+use super::record::record_news;
+use super::reuse::{Flight, Fresh, Keys, again, version_by_text};
 use super::seat::CalledSeat;
 use super::similar::Standing;
 
@@ -29,41 +30,62 @@ pub fn groups<'c, 'a>(courses: &'c mut [Course<'a>]) -> Vec<Vec<&'c mut Course<'
 }
 
 /// Has the judge that a group of courses wants next asked, and takes each on its way as far as it then goes. What is known from before
-/// is used; what somebody else is asking right now is waited for; the rest is asked in one call.
-pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Result<(), StoreError> {
-    let mut keys = keys_of(pipeline, case, group);
-    let (mut flights, mut waits) = (Vec::new(), Vec::new());
+/// is used; what somebody else is asking right now is waited for; the rest is asked in one call. All of it is on record when this
+/// returns: the reason of a course that failed for good.
+pub async fn ask(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>]) -> Result<Option<Reason>, StoreError> {
+    let keys = keys_of(pipeline, case, group);
     // Before it is looked for: what was answered in between is then found.
+    let (flights, waits) = take_on(pipeline, group, &keys);
+    let (waited, waits): (Vec<usize>, Vec<_>) = waits.into_iter().unzip();
+    let is_last = waited.is_empty();
+    let failed = ask_those(pipeline, case, group, &keys, |at| !waited.contains(at), is_last).await?;
+    // Those that wait for us find the answers now. Nobody is waited for before that.
+    drop(flights);
+    if is_last {
+        return Ok(failed);
+    }
+    join_all(waits).await;
+    let keys = keys_of(pipeline, case, group);
+    let later = ask_those(pipeline, case, group, &keys, |at| waited.contains(at), true).await?;
+    Ok(failed.or(later))
+}
+
+/// A question of the group that somebody else is asking, by its place, and the wait for the answer.
+type Wait = (usize, BoxFuture<'static, ()>);
+
+/// Takes on the questions of the group that nobody is asking, so that others wait for the answers.
+fn take_on(pipeline: &Pipeline, group: &[&mut Course<'_>], keys: &[Option<Keys>]) -> (Vec<Flight>, Vec<Wait>) {
+    let (mut flights, mut waits) = (Vec::new(), Vec::new());
+    let Some(reuse) = &pipeline.reuse else { return (flights, waits) };
     for at in unanswered(group) {
-        let taken_on = match (&pipeline.reuse, keys.get(at).copied().flatten()) {
-            (Some(reuse), Some(keys)) => reuse.take_on(keys.exact).map(Some),
-            _ => Ok(None),
-        };
-        match taken_on {
-            Ok(flight) => flights.extend(flight),
+        let Some(keys) = keys.get(at).copied().flatten() else { continue };
+        match reuse.take_on(keys.exact) {
+            Ok(flight) => flights.push(flight),
             Err(wait) => waits.push((at, wait)),
         }
     }
-    let (waited, waits): (Vec<usize>, Vec<_>) = waits.into_iter().unzip();
-    find_again(pipeline, case, group, &keys).await;
-    let open = unanswered(group).into_iter().filter(|at| !waited.contains(at)).collect();
+    (flights, waits)
+}
+
+/// Uses what is known from before, and parks or asks the rest of `those` in the group; records what came of it. With the last of them
+/// the group is taken on its way.
+async fn ask_those(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    group: &mut [&mut Course<'_>],
+    keys: &[Option<Keys>],
+    those: impl Fn(&usize) -> bool,
+    is_last: bool,
+) -> Result<Option<Reason>, StoreError> {
+    find_again(pipeline, case, group, keys).await;
+    let open = unanswered(group).into_iter().filter(those).collect();
+    // What was waited for may have been parked, and then so is this.
     let open = set_aside(pipeline, case, group, open).await?;
-    call_about(pipeline, case, group, &open, &keys).await;
-    // Nobody is waited for while others wait for us.
-    drop(flights);
-    if !waited.is_empty() {
-        join_all(waits).await;
-        keys = keys_of(pipeline, case, group);
-        find_again(pipeline, case, group, &keys).await;
-        let open: Vec<usize> = waited.into_iter().filter(|at| unanswered(group).contains(at)).collect();
-        // What was waited for may have been parked, and then so is this.
-        let open = set_aside(pipeline, case, group, open).await?;
-        call_about(pipeline, case, group, &open, &keys).await;
+    let fresh = call_about(pipeline, case, group, &open, keys).await;
+    if is_last {
+        group.iter_mut().for_each(|course| course.advance(case));
     }
-    for course in group.iter_mut() {
-        course.advance(case);
-    }
-    Ok(())
+    record_news(pipeline, case, group.iter_mut().map(|course| &mut **course), fresh).await
 }
 
 /// Parks those of the group at `open` whose answers may take hours; those that are to be asked now remain.
@@ -79,24 +101,25 @@ async fn set_aside(
     }
 }
 
-/// Takes on the courses of which a batch has brought the answers; whether all of these were failures that may pass.
+/// Takes on the courses of which a batch has brought the answers: whether all of these were failures that may pass, and the verdicts to
+/// keep once they are on record.
 pub async fn take_answers(
     pipeline: &Pipeline,
     case: &Case<'_>,
     courses: &mut [Course<'_>],
     answers: Vec<(MetricName, Called)>,
-) -> bool {
-    let mut failed = 0;
+) -> (bool, Vec<Fresh>) {
+    let (mut failed, mut fresh) = (0, Vec::new());
     let brought = answers.len();
     for (metric, called) in answers {
         let Some(course) = courses.iter_mut().find(|course| course.decision.metric == metric) else { continue };
         let Some(seat) = course.seat().filter(|seat| case.way.brings(&seat.name)) else { continue };
         let keys = pipeline.reuse.as_ref().and_then(|reuse| reuse.keys(course, seat, case.subject));
-        take_in(pipeline, case, course, seat, called, keys).await;
+        fresh.extend(take_in(pipeline, case, course, seat, called, keys).await);
         course.advance(case);
         failed += usize::from(course.try_again().is_some());
     }
-    brought > 0 && failed == brought
+    (brought > 0 && failed == brought, fresh)
 }
 
 /// The places in the group of those that still want the judge that the group was made for.
@@ -119,41 +142,84 @@ async fn find_again(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Cour
     for (course, keys) in group.iter_mut().zip(keys) {
         let (Some(keys), Some(seat)) = (keys, course.seat()) else { continue };
         if let Some(cached) = exact.next().flatten() {
-            course.take(again(&cached, seat, ReuseKind::Exact));
+            course.take(again(&cached, seat, None));
             continue;
         }
-        let (Some(similar), Some(policy)) = (keys.similar, course.metric.reuse) else { continue };
-        let standing = pipeline.similar.standing(&case.row.project, &course.decision.metric, &seat.version, &policy);
-        if standing == Standing::Stopped || course.has_similar() {
-            continue;
-        }
-        let mut found = reuse.find(&[similar], now).await.into_iter().next().flatten();
-        if let (None, Some(similarity)) = (&found, policy.similarity) {
-            let shelf = reuse.shelf(course, seat, &case.row.project);
-            found = reuse.find_nearest(case, &shelf, *keys, similarity, &pipeline.counters, now).await;
-        }
-        if let Some(cached) = found {
-            let audit = if standing == Standing::InUse { policy.audit } else { 1.0 };
-            course.take_similar(again(&cached, seat, ReuseKind::Similar), audit, case);
+        if let Some((verdict, audit)) = find_similar(pipeline, case, course, seat, *keys).await {
+            course.take_similar(verdict, audit, case);
         }
     }
 }
 
-/// Calls the judge about the courses at `open`, keeps what it says, and asks the fallback judge where it failed for good.
-async fn call_about(pipeline: &Pipeline, case: &Case<'_>, group: &mut [&mut Course<'_>], open: &[usize], keys: &[Option<Keys>]) {
+/// A verdict on nearly the same, by its text or else by its meaning, and the probability with which the judge is asked all the same.
+/// Nothing is looked for in a way that errs too often.
+async fn find_similar(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    course: &Course<'_>,
+    seat: &CalledSeat,
+    keys: Keys,
+) -> Option<(Verdict, f64)> {
+    let (reuse, policy, by_text) = (pipeline.reuse.as_ref()?, course.metric.reuse?, keys.similar?);
+    if course.has_similar() {
+        return None;
+    }
+    let now = pipeline.clock.now();
+    let audit = |version: &JudgeVersion| {
+        match pipeline.similar.standing(&case.row.project, &course.decision.metric, version, &policy) {
+            Standing::Learning => Some(1.0),
+            Standing::InUse => Some(policy.audit),
+            Standing::Stopped => None,
+        }
+    };
+    let version = version_by_text(&seat.version);
+    if let Some(audit) = audit(&version)
+        && let Some(cached) = reuse.find(&[by_text], now).await.into_iter().next().flatten()
+    {
+        return Some((again(&cached, seat, Some(version)), audit));
+    }
+    let similarity = policy.similarity?;
+    let version = reuse.version_by_meaning(seat, similarity)?;
+    let audit = audit(&version)?;
+    let shelf = reuse.shelf(course, seat, &case.row.project);
+    let cached = reuse.find_nearest(case, &shelf, keys, similarity, &pipeline.counters, now).await?;
+    Some((again(&cached, seat, Some(version)), audit))
+}
+
+/// Whether what the judge in `seat` says is to be found by its meaning, too.
+fn finds_near(pipeline: &Pipeline, case: &Case<'_>, course: &Course<'_>, seat: &CalledSeat) -> bool {
+    let version = |policy: &ReusePolicy| pipeline.reuse.as_ref()?.version_by_meaning(seat, policy.similarity?);
+    let errs = |policy: ReusePolicy| {
+        let version = version(&policy)?;
+        Some(pipeline.similar.standing(&case.row.project, &course.decision.metric, &version, &policy) == Standing::Stopped)
+    };
+    course.is_at_reference() && course.metric.reuse.and_then(errs) == Some(false)
+}
+
+/// Calls the judge about the courses at `open`, and asks the fallback judge where it failed for good: the verdicts to keep once they
+/// are on record.
+async fn call_about(
+    pipeline: &Pipeline,
+    case: &Case<'_>,
+    group: &mut [&mut Course<'_>],
+    open: &[usize],
+    keys: &[Option<Keys>],
+) -> Vec<Fresh> {
+    let mut fresh = Vec::new();
     let seats: Vec<&CalledSeat> = open.iter().filter_map(|&at| group.get(at)?.seat()).collect();
     if seats.is_empty() {
-        return;
+        return fresh;
     }
     let called = call(pipeline, &seats, case.subject).await;
     for ((&at, seat), called) in open.iter().zip(seats).zip(called) {
         if let Some(course) = group.get_mut(at) {
-            take_in(pipeline, case, course, seat, called, keys.get(at).copied().flatten()).await;
+            fresh.extend(take_in(pipeline, case, course, seat, called, keys.get(at).copied().flatten()).await);
         }
     }
+    fresh
 }
 
-/// Takes in what the judge in `seat` said: keeps it to be used again, and asks the fallback judge where it failed for good.
+/// Takes in what the judge in `seat` said, and asks the fallback judge where it failed for good: the verdict, if it is to be kept.
 async fn take_in(
     pipeline: &Pipeline,
     case: &Case<'_>,
@@ -161,19 +227,14 @@ async fn take_in(
     seat: &CalledSeat,
     called: Called,
     keys: Option<Keys>,
-) {
-    if let (Ok(verdict), Some(reuse), Some(keys)) = (&called.result, &pipeline.reuse, keys) {
-        reuse.keep(course, &case.row.project, keys, verdict, pipeline.clock.now()).await;
-        let (project, metric) = (&case.row.project, &course.decision.metric);
-        if let Some(policy) = course.metric.reuse.filter(|_| keys.rest.is_some())
-            && pipeline.similar.standing(project, metric, &seat.version, &policy) != Standing::Stopped
-        {
-            reuse.add_nearest(case, reuse.shelf(course, seat, project), keys, &pipeline.counters).await;
-        }
-    }
-    if let (Ok(verdict), Some(similar)) = (&called.result, course.similar_score()) {
-        let (project, metric) = (&case.row.project, &course.decision.metric);
-        pipeline.similar.audited(project, metric, &seat.version, similar, verdict.score);
+) -> Option<Fresh> {
+    let project = &case.row.project;
+    let fresh = called.result.as_ref().ok().and_then(|verdict| {
+        let finds_near = finds_near(pipeline, case, course, seat);
+        Some(pipeline.reuse.as_ref()?.fresh(course, seat, project, keys?, verdict, finds_near, pipeline.clock.now()))
+    });
+    if let (Ok(verdict), Some((version, similar))) = (&called.result, course.similar()) {
+        pipeline.similar.audited(project, &course.decision.metric, version, *similar, verdict.score);
     }
     course.answered(called, &pipeline.limits, case.retries);
     if course.failure().is_some()
@@ -183,4 +244,5 @@ async fn take_in(
             course.fell_back(called);
         }
     }
+    fresh
 }

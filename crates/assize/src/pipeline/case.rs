@@ -6,7 +6,7 @@ use std::time::Duration;
 use assize_core::results::Recorded;
 use assize_core::{
     Accepted, Allocation, Decision, DecisionState, Draw, Interaction, JudgeName, JudgeVersion, Metric, MetricName, Outcome,
-    Reason, Scored, Step, Timestamp, Verdict,
+    Reason, ReuseKind, Scored, Step, Timestamp, Verdict,
 };
 use tokio::sync::OnceCell;
 
@@ -31,6 +31,8 @@ pub struct Case<'a> {
     pub way: Way,
     /// What its texts mean, once it was asked for.
     pub vectors: OnceCell<Option<Arc<Vectors>>>,
+    /// What was drawn, has no outcome yet and is not too old.
+    open: Vec<&'a Decision>,
     recorded: &'a Recorded,
     allocations: &'a Allocations,
 }
@@ -47,7 +49,7 @@ impl<'a> Case<'a> {
     /// The ways of all metrics that it came for, drawn and without an outcome yet, as far as they go without asking anybody.
     pub fn courses(&self) -> Vec<Course<'a>> {
         let mut courses = Vec::new();
-        for decision in open_decisions(self.row, self.recorded).filter(|decision| self.way.carries(&decision.metric)) {
+        for &decision in self.open.iter().filter(|decision| self.way.carries(&decision.metric)) {
             let Some((metric, seats)) = seated(self.panel, decision) else { continue };
             let mut course = Course::new(self.row, decision, metric, seats);
             course.advance(self);
@@ -60,6 +62,13 @@ impl<'a> Case<'a> {
     pub fn verdict(&self, metric: &MetricName, version: &JudgeVersion) -> Option<&Verdict> {
         let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
         of_metric.map(|(_, verdict)| verdict).find(|verdict| &verdict.version == version)
+    }
+
+    /// The verdict on nearly the same that is on record.
+    pub fn similar(&self, metric: &MetricName) -> Option<&Verdict> {
+        let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
+        let is_similar = |verdict: &&Verdict| verdict.reused.is_some_and(|reused| reused.kind == ReuseKind::Similar);
+        of_metric.map(|(_, verdict)| verdict).filter(is_similar).last()
     }
 
     /// The draw for a tier that is on record.
@@ -93,32 +102,37 @@ pub fn open<'a>(
     way: Way,
 ) -> (Vec<Scored>, Option<Case<'a>>) {
     let now = pipeline.clock.now();
-    // What may wait for a batch may be older.
-    let delay =
-        panel.and_then(|panel| panel.policy.metrics.iter().map(|metric| metric.max_delay_hours).max()).unwrap_or_default();
-    let age_max = pipeline.limits.age_max + Duration::from_secs(u64::from(delay) * 3_600);
-    let all = || open_decisions(row, recorded);
-    if now.since(row.accepted_at) > age_max {
-        let reason = Reason::new("too_old", "it waited longer than score.max_age_hours");
-        return (all().map(|decision| given_up(row, decision, recorded, Outcome::Expired, &reason, now)).collect(), None);
-    }
-    let failed = |decision, reason: &Reason| given_up(row, decision, recorded, Outcome::JudgeFailed, reason, now);
+    let age = now.since(row.accepted_at);
+    let (expired, open): (Vec<&Decision>, Vec<&Decision>) =
+        open_decisions(row, recorded).partition(|decision| age > age_max(pipeline, panel, decision));
+    let reason = Reason::new("too_old", "it waited longer than score.max_age_hours");
+    let over = expired.iter().map(|decision| given_up(row, decision, recorded, Outcome::Expired, &reason, now));
+    let mut over: Vec<Scored> = over.collect();
+    let failed = |decision: &&Decision, reason: &Reason| given_up(row, decision, recorded, Outcome::JudgeFailed, reason, now);
     let Some(panel) = panel else {
-        return (all().map(|decision| failed(decision, &judge_gone())).collect(), None);
+        over.extend(open.iter().map(|decision| failed(decision, &judge_gone())));
+        return (over, None);
     };
     let Some(subject) = subject else {
         let reason = Reason::new("payload_unreadable", "its stored text cannot be read");
-        return (all().map(|decision| failed(decision, &reason)).collect(), None);
+        over.extend(open.iter().map(|decision| failed(decision, &reason)));
+        return (over, None);
     };
-    let gone = all().filter(|decision| seated(panel, decision).is_none());
-    let gone = gone.map(|decision| failed(decision, &judge_gone())).collect();
+    let gone = open.iter().filter(|decision| seated(panel, decision).is_none());
+    over.extend(gone.map(|decision| failed(decision, &judge_gone())));
     let draw = pipeline.draw_key.draw(row.key);
     let (vectors, allocations) = (OnceCell::new(), &pipeline.allocations);
-    (gone, Some(Case { row, panel, subject, retries, draw, way, vectors, recorded, allocations }))
+    (over, Some(Case { row, panel, subject, retries, draw, way, vectors, open, recorded, allocations }))
+}
+
+/// The age at which a metric is given up: what may wait for a batch may be older.
+fn age_max(pipeline: &Pipeline, panel: Option<&Panel>, decision: &Decision) -> Duration {
+    let delay = panel.and_then(|panel| Some(panel.metric(&decision.metric)?.0.max_delay_hours)).unwrap_or_default();
+    pipeline.limits.age_max.saturating_add(Duration::from_secs(u64::from(delay) * 3_600))
 }
 
 /// The decisions that were drawn and have no outcome yet.
-fn open_decisions<'a>(row: &'a Accepted, recorded: &'a Recorded) -> impl Iterator<Item = &'a Decision> {
+fn open_decisions<'a>(row: &'a Accepted, recorded: &Recorded) -> impl Iterator<Item = &'a Decision> {
     let drawn = row.decisions.iter().filter(|decision| decision.state == DecisionState::Drawn);
     drawn.filter(|decision| !recorded.closed.contains(&decision.metric))
 }

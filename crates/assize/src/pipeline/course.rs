@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{
-    Accepted, Decision, JudgeName, Metric, Outcome, Reason, Restraint, Scored, Step, Timestamp, Verdict, inclusion,
+    Accepted, Decision, JudgeName, JudgeVersion, Metric, Outcome, Reason, Restraint, Scored, Step, Timestamp, Verdict, inclusion,
 };
 
 use super::call::Called;
 use super::case::Case;
 use super::gate::RETRY_AFTER_MAX;
-use super::reuse::similar_version;
 use super::score::Limits;
 use super::seat::{CalledSeat, Seats};
 
@@ -41,8 +40,8 @@ pub struct Course<'a> {
     changed: bool,
     /// The place of the tier that is being asked: further than [`Self::next`] once it has answered.
     asking: usize,
-    /// What was found on nearly the same, while the reference judge is asked all the same.
-    similar: Option<f64>,
+    /// The version and score of what was found on nearly the same, while the reference judge is asked all the same.
+    similar: Option<(JudgeVersion, f64)>,
     /// Waits for the answer of a batch.
     is_parked: bool,
 }
@@ -121,7 +120,7 @@ impl<'a> Course<'a> {
                 // It was passed over before; the draws since are final.
                 self.next += 1;
             } else {
-                self.take_up_similar(case, seat);
+                self.take_up_similar(case);
                 self.asking = self.next;
                 return;
             }
@@ -135,21 +134,21 @@ impl<'a> Course<'a> {
 
     /// Whether a verdict on nearly the same was looked at already.
     pub fn has_similar(&self) -> bool {
-        self.similar.is_some()
+        !self.probability_is_of_earlier(self.metric.cascade.len())
     }
 
-    /// What a verdict on nearly the same said, where the reference judge is asked all the same.
-    pub fn similar_score(&self) -> Option<f64> {
-        self.similar
+    /// The version of a verdict on nearly the same and what it said, where the reference judge is asked all the same.
+    pub fn similar(&self) -> Option<&(JudgeVersion, f64)> {
+        self.similar.as_ref()
     }
 
     /// Takes up a draw after a verdict on nearly the same that is on record: the reference judge was to be asked all the same.
-    fn take_up_similar(&mut self, case: &Case<'_>, seat: &CalledSeat) {
+    fn take_up_similar(&mut self, case: &Case<'_>) {
         let Some(step) = case.step(self.decision, self.metric.cascade.len()) else { return };
         if self.is_at_reference() && !self.has_similar() {
             self.probability = step.probability;
             self.steps.push(step.clone());
-            self.similar = case.verdict(&self.decision.metric, &similar_version(&seat.version)).map(|verdict| verdict.score);
+            self.similar = case.similar(&self.decision.metric).map(|verdict| (verdict.version.clone(), verdict.score));
         }
     }
 
@@ -170,7 +169,7 @@ impl<'a> Course<'a> {
             }
         });
         self.probability = step.probability;
-        self.similar = Some(verdict.score);
+        self.similar = Some((verdict.version.clone(), verdict.score));
         let drawn = step.drawn;
         self.steps.push(step);
         self.verdicts.push(verdict);

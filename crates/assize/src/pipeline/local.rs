@@ -9,9 +9,6 @@ use assize_judge::{SpecError, bert, linear};
 
 use super::gate::Gate;
 
-/// A model in this process fails where it would fail again, or for want of time.
-const BERT_ATTEMPTS: u32 = 2;
-
 /// What is open; what no panel uses any more is closed.
 #[derive(Default)]
 pub struct LocalModels {
@@ -54,7 +51,7 @@ impl LocalModels {
             return Ok((judge, gate));
         }
         let judge = bert::open(name, spec, questions)?;
-        let gate = Arc::new(Gate::new(spec.concurrency(), BERT_ATTEMPTS).of(name.as_str()).without_breaker());
+        let gate = Arc::new(Gate::new(spec.concurrency(), BertSpec::ATTEMPTS).of(name.as_str()).without_breaker());
         let known = OpenBert { name: name.clone(), spec: spec.clone(), questions, judge: Arc::downgrade(&judge), gate };
         let gate = Arc::clone(&known.gate);
         open.push(known);

@@ -20,6 +20,7 @@ pub mod models;
 pub mod nearest;
 pub mod own;
 pub mod panel;
+pub mod record;
 pub mod report;
 pub mod reuse;
 pub mod review;

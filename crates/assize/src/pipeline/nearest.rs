@@ -29,6 +29,8 @@ pub const EMBED_MAX: Duration = Duration::from_secs(10);
 /// An index of recent verdicts by what their texts mean.
 pub struct Nearest {
     embeddings: Arc<dyn Embeddings>,
+    /// The embeddings' own.
+    version: String,
     shelves: Mutex<Shelves>,
     /// Whether it was said that embeddings fail, since one last succeeded.
     failing: AtomicBool,
@@ -70,7 +72,12 @@ pub struct Vectors {
 impl Nearest {
     pub fn new(embeddings: Arc<dyn Embeddings>, bounds: Bounds) -> Self {
         let shelves = Shelves { bounds, by_name: HashMap::new(), entries: 0, uses: 0 };
-        Self { embeddings, shelves: Mutex::new(shelves), failing: AtomicBool::new(false) }
+        Self { version: embeddings.version(), embeddings, shelves: Mutex::new(shelves), failing: AtomicBool::new(false) }
+    }
+
+    /// What the embeddings are made with.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// What the interaction's open texts mean; `None` where one is longer than can be compared.

@@ -123,7 +123,7 @@ fn estimate_as<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, options: &Opti
 
 /// What judging cost, as far as it is known.
 pub fn known_cost(sums: &Sums) -> Option<NanoUsd> {
-    if sums.calls > 0 && sums.cost_unknown == sums.calls { None } else { Some(sums.cost) }
+    sums.known_cost()
 }
 
 /// The population of a metric that nothing narrows, in words.

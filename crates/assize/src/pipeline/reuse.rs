@@ -43,6 +43,13 @@ pub struct Keys {
     pub rest: Option<CacheKey>,
 }
 
+/// A verdict that was given anew, as it will be kept.
+pub struct Fresh {
+    entries: Vec<CacheEntry>,
+    /// The shelf, what must be the same on it, and the key.
+    near: Option<(ShelfName, CacheKey, CacheKey)>,
+}
+
 impl Reuse {
     pub fn new(cache: Arc<dyn VerdictCache>, tenant_of: TenantOf) -> Self {
         Self { cache, tenant_of, flights: Arc::default(), nearest: None }
@@ -105,12 +112,9 @@ impl Reuse {
         self.find(&[key], now).await.into_iter().next().flatten()
     }
 
-    /// Has what was kept on the case found by its meaning, too.
-    pub async fn add_nearest(&self, case: &Case<'_>, shelf: ShelfName, keys: Keys, counters: &Counters) {
-        let (Some(nearest), Some(rest)) = (&self.nearest, keys.rest) else { return };
-        if let Some(vectors) = vectors(nearest, case, counters).await {
-            nearest.add(shelf, rest, vectors, keys.exact);
-        }
+    /// The version of what is found by meaning, of the judge in `seat` on a metric with this measure.
+    pub fn version_by_meaning(&self, seat: &CalledSeat, similarity: f64) -> Option<JudgeVersion> {
+        Some(version_by_meaning(&seat.version, similarity, self.nearest.as_ref()?.version()))
     }
 
     /// Where verdicts of the judge in `seat` on the course's metric stand.
@@ -119,14 +123,40 @@ impl Reuse {
         ShelfName { tenant, metric: course.decision.metric.clone(), version: seat.version.clone() }
     }
 
-    /// Keeps a verdict that was given anew.
-    pub async fn keep(&self, course: &Course<'_>, project: &ProjectName, keys: Keys, verdict: &Verdict, at: Timestamp) {
-        let tenant = (self.tenant_of)(project);
-        let metric = course.decision.metric.clone();
+    /// A verdict that was given anew, to be kept once it is on record; found by its meaning too, if it `finds_near`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn fresh(
+        &self,
+        course: &Course<'_>,
+        seat: &CalledSeat,
+        project: &ProjectName,
+        keys: Keys,
+        verdict: &Verdict,
+        finds_near: bool,
+        at: Timestamp,
+    ) -> Fresh {
+        let ShelfName { tenant, metric, version } = self.shelf(course, seat, project);
         let entry = |key| CacheEntry { key, tenant: tenant.clone(), metric: metric.clone(), verdict: verdict.clone(), at };
-        self.cache.put([Some(keys.exact), keys.similar].into_iter().flatten().map(entry).collect()).await;
+        let entries = [Some(keys.exact), keys.similar].into_iter().flatten().map(entry).collect();
+        let near = keys.rest.filter(|_| finds_near).map(|rest| (ShelfName { tenant, metric, version }, rest, keys.exact));
+        Fresh { entries, near }
+    }
+
+    /// Keeps verdicts that are on record.
+    pub async fn keep(&self, case: &Case<'_>, fresh: Vec<Fresh>, counters: &Counters) {
+        let (entries, near): (Vec<_>, Vec<_>) = fresh.into_iter().map(|fresh| (fresh.entries, fresh.near)).unzip();
+        if entries.is_empty() {
+            return;
+        }
+        self.cache.put(entries.into_iter().flatten().collect()).await;
         if let Some(trouble) = self.cache.trouble() {
             tracing::warn!(%trouble, "the verdict cache");
+        }
+        let Some(nearest) = &self.nearest else { return };
+        for (shelf, rest, key) in near.into_iter().flatten() {
+            if let Some(vectors) = vectors(nearest, case, counters).await {
+                nearest.add(shelf, rest, vectors, key);
+            }
         }
     }
 
@@ -150,15 +180,13 @@ async fn vectors(nearest: &Nearest, case: &Case<'_>, counters: &Counters) -> Opt
     case.vectors.get_or_init(embed).await.clone()
 }
 
-/// A verdict of the cache as that of `seat`, for nothing.
-pub fn again(cached: &CachedVerdict, seat: &CalledSeat, kind: ReuseKind) -> Verdict {
-    let version = match kind {
-        ReuseKind::Exact => seat.version.clone(),
-        ReuseKind::Similar => similar_version(&seat.version),
-    };
+/// A verdict of the cache as that of the judge in `seat`, for nothing: under the judge's own version, or that of what is found on nearly
+/// the same.
+pub fn again(cached: &CachedVerdict, seat: &CalledSeat, similar: Option<JudgeVersion>) -> Verdict {
+    let kind = if similar.is_some() { ReuseKind::Similar } else { ReuseKind::Exact };
     Verdict {
         judge: seat.name.clone(),
-        version,
+        version: similar.unwrap_or_else(|| seat.version.clone()),
         usage: None,
         cost: Some(NanoUsd::ZERO),
         latency_ms: 0,
@@ -167,9 +195,15 @@ pub fn again(cached: &CachedVerdict, seat: &CalledSeat, kind: ReuseKind) -> Verd
     }
 }
 
-/// The version of what is found on nearly the same: another judge than the one that gave it.
-pub fn similar_version(version: &JudgeVersion) -> JudgeVersion {
+/// The version of what is found by normalised text: another judge than the one that gave it.
+pub fn version_by_text(version: &JudgeVersion) -> JudgeVersion {
     JudgeVersion::of(&[b"similar", version.as_str().as_bytes()])
+}
+
+/// The version of what is found by meaning: yet another for every measure and every model, since each errs at a rate of its own.
+fn version_by_meaning(version: &JudgeVersion, similarity: f64, embeddings: &str) -> JudgeVersion {
+    let similarity = similarity.to_bits().to_le_bytes();
+    JudgeVersion::of(&[b"similar by meaning", version.as_str().as_bytes(), &similarity, embeddings.as_bytes()])
 }
 
 /// No answer is waited for longer than this; then the question is asked again.
@@ -211,6 +245,22 @@ impl Drop for Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_way_of_finding_is_audited_by_itself() {
+        let version = JudgeVersion::of(&[b"v"]);
+        let versions = [
+            version.clone(),
+            version_by_text(&version),
+            version_by_meaning(&version, 0.95, "a"),
+            version_by_meaning(&version, 0.96, "a"),
+            version_by_meaning(&version, 0.95, "b"),
+            version_by_meaning(&JudgeVersion::of(&[b"w"]), 0.95, "a"),
+        ];
+        let different: std::collections::HashSet<_> = versions.iter().map(JudgeVersion::as_str).collect();
+        assert_eq!(different.len(), versions.len());
+        assert_eq!(version_by_meaning(&version, 0.95, "a"), versions[2]);
+    }
 
     #[tokio::test]
     async fn the_same_question_is_asked_once_at_a_time() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assize_core::queue::{Entry, Leased, Settlement};
-use assize_core::{Interaction, Outcome, Reason, Scored, StoreError};
+use assize_core::{Interaction, Reason, StoreError};
 use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use super::case;
 use super::course::Course;
 use super::gate::{SLOT_WAIT_MAX, WAIT_IN_HAND_MAX};
 use super::nearest::EMBED_MAX;
+use super::record::{record, record_news};
 use crate::config::policy::Pace;
 
 /// How drawn items are worked on.
@@ -99,37 +100,18 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
     let Some(mut case) = case else { return Ok(Ended { failed, ..Ended::default() }) };
     let answers = case.answers();
     let mut courses = case.courses();
-    let in_vain = take_answers(pipeline, &case, &mut courses, answers).await;
-    failed = failed.or(record(pipeline, news(pipeline, courses.iter_mut())).await?);
+    let (in_vain, fresh) = take_answers(pipeline, &case, &mut courses, answers).await;
+    failed = failed.or(record_news(pipeline, &case, courses.iter_mut(), fresh).await?);
     // In each round every judge is asked once, about all metrics that want it next. Each group is on record as soon as it is answered,
     // so that a slow judge costs the others nothing at a crash.
     while courses.iter().any(|course| course.seat().is_some()) {
-        let groups = join_all(groups(&mut courses).into_iter().map(async |mut group| {
-            ask(pipeline, &case, &mut group).await?;
-            record(pipeline, news(pipeline, group.into_iter())).await
-        }));
+        let groups = join_all(groups(&mut courses).into_iter().map(async |mut group| ask(pipeline, &case, &mut group).await));
         // None is dropped because another could not be recorded: it may be in the middle of a call.
         let failures = groups.await.into_iter().collect::<Result<Vec<_>, _>>()?;
         failed = failures.into_iter().flatten().next().or(failed);
     }
     let tried = courses.iter().any(|course| course.try_again().is_some() && course.called);
     Ok(Ended { wait: courses.iter().filter_map(Course::try_again).max(), tried, in_vain, failed })
-}
-
-/// Records what is new; the reason of one that failed for good.
-async fn record(pipeline: &Pipeline, scored: Vec<Scored>) -> Result<Option<Reason>, StoreError> {
-    if !scored.is_empty() {
-        pipeline.recorder.record(&scored).await?;
-        scored.iter().for_each(|one| pipeline.counters.score(one));
-        pipeline.note_models(&scored).await?;
-    }
-    let failed = scored.into_iter().find(|one| one.outcome == Some(Outcome::JudgeFailed));
-    Ok(failed.and_then(|one| one.reason))
-}
-
-fn news<'c, 'a: 'c>(pipeline: &Pipeline, courses: impl Iterator<Item = &'c mut Course<'a>>) -> Vec<Scored> {
-    let now = pipeline.clock.now();
-    courses.filter_map(|course| course.news(now)).collect()
 }
 
 fn parse(payload: &[u8]) -> Option<Interaction> {

@@ -42,7 +42,7 @@ pub enum Standing {
 }
 
 impl Similar {
-    /// What is done with hits of the metric and judge version now.
+    /// What is done with hits of the metric and version now, the version being that of what is found.
     pub fn standing(&self, project: &ProjectName, metric: &MetricName, version: &JudgeVersion, policy: &ReusePolicy) -> Standing {
         let key = Key { project: project.clone(), metric: metric.clone(), version: version.clone() };
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,30 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use assize::access::Principal;
-use assize::config::{PolicySpec, load};
-use assize::counters::Counters;
-use assize::ids::IdSource;
-use assize::ingest::json::decode_line;
-use assize::pipeline::accept::accept;
-use assize::pipeline::clients::Providers;
 use assize::pipeline::nearest::embeddings::Embeddings;
 use assize::pipeline::nearest::{Bounds, Nearest};
-use assize::pipeline::panel::Panels;
-use assize::pipeline::reuse::Reuse;
-use assize::pipeline::score::{Limits, score};
-use assize::pipeline::{Pipeline, fold};
-use assize::secrets::RootSecret;
-use assize_core::queue::Offset;
-use assize_core::results::{Recorder, Results};
-use assize_core::{Clock, InteractionId, ProjectName, SystemClock, TenantName};
-use assize_store::queue::MemoryQueue;
+use assize_core::TenantName;
 use assize_testkit::provider::{Behaviour, FakeProvider};
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// Texts mean what their first word says.
 #[derive(Default)]
@@ -36,6 +19,10 @@ struct FirstWords {
 
 #[async_trait]
 impl Embeddings for FirstWords {
+    fn version(&self) -> String {
+        "first words".to_owned()
+    }
+
     async fn embed(&self, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>, String> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         if self.broken.load(Ordering::SeqCst) {
@@ -53,13 +40,11 @@ impl Embeddings for FirstWords {
     }
 }
 
-/// A pipeline whose one metric uses what means nearly the same, with a limit that few audits reach.
+/// A flow whose one metric uses what means nearly the same, with a limit that few audits reach.
 struct Flow {
-    pipeline: Pipeline,
-    results: Arc<dyn Results>,
+    flow: crate::flow::Flow,
     embeddings: Arc<FirstWords>,
     provider: FakeProvider,
-    _directory: TempDir,
 }
 
 impl Flow {
@@ -67,59 +52,19 @@ impl Flow {
         let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
         let reuse = "cascade = [\"gpt\"]\nreuse = { audit = 0.2, error_max = 0.2, similarity = 0.95 }";
         let text = crate::harness::config(&provider, "", "[cache]\nembeddings = \"decided-here\"\n[sampling]\nrate = 1.0");
-        let settings = load::parse(&text.replace("cascade = [\"words\", \"gpt\"]", reuse)).unwrap();
-        let spec = PolicySpec::of(&settings).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let panels = Panels::open(&spec, Providers::default(), None, clock.now()).await.unwrap();
-        let directory = TempDir::new().unwrap();
-        let url = format!("sqlite:{}", directory.path().display());
-        let results = assize_store::results::open(&url).await.unwrap();
-        let cache = assize_store::cache::open("memory:", settings.cache.bounds()).await.unwrap();
         let embeddings = Arc::new(FirstWords::default());
         let nearest = Nearest::new(Arc::clone(&embeddings) as Arc<dyn Embeddings>, Bounds::default());
-        let limits = Limits {
-            in_flight_max: 8,
-            deliveries_max: 2,
-            age_max: Duration::from_secs(3_600),
-            lease: Duration::from_secs(600),
-            log_failures: false,
-            requeue_first: Duration::from_secs(1),
-        };
-        let pipeline = Pipeline::new(
-            clock,
-            IdSource::new(0),
-            RootSecret::known(0).draw_key(),
-            panels,
-            Arc::new(MemoryQueue::new(1_000, 10_000, Offset(0))),
-            Arc::clone(&results) as Arc<dyn Recorder>,
-            Arc::new(Counters::new()),
-            limits,
-        );
-        let reuse = Reuse::new(cache, Arc::new(TenantName::of_project)).with_nearest(Some(nearest));
-        let pipeline = Pipeline { reuse: Some(reuse), ..pipeline };
-        Self { pipeline, results, embeddings, provider, _directory: directory }
+        let flow = crate::flow::Flow::open(&text.replace("cascade = [\"words\", \"gpt\"]", reuse)).await;
+        Self { flow: flow.with_cache(Some(nearest)).await, embeddings, provider }
     }
 
-    /// Takes one interaction through all of it.
     async fn judge(&self, item: Value) {
-        let who = Principal::local(ProjectName::new("default").unwrap());
-        let receipt = accept(&self.pipeline, &who, vec![decode_line(&item.to_string())]).await.unwrap();
-        assert_eq!((receipt.accepted, receipt.rejected.len()), (1, 0));
-        fold::catch_up(&self.pipeline).await.unwrap();
-        let up_to = *self.pipeline.folded.borrow();
-        let now = self.pipeline.clock.now();
-        let leased = self.pipeline.queue.lease(10, up_to, now, self.pipeline.limits.lease).await.unwrap();
-        assert_eq!(leased.len(), 1);
-        for item in leased {
-            score(&self.pipeline, item).await.unwrap();
-        }
+        self.flow.judge(&item).await;
     }
 
     /// The outcome of an interaction, and how its verdicts were come by.
     async fn outcome(&self, id: &str) -> (String, Vec<Option<String>>) {
-        let id = InteractionId::new(id).unwrap();
-        let record = self.results.interaction(&ProjectName::new("default").unwrap(), &id).await.unwrap().unwrap();
-        let metric = &record.metrics[0];
+        let metric = self.flow.metrics(id).await.remove(0);
         let reused = metric.verdicts.iter().map(|verdict| verdict.reused.as_ref().map(|reused| reused.kind.as_str().to_owned()));
         (metric.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()).unwrap_or_default(), reused.collect())
     }
@@ -154,7 +99,7 @@ async fn a_paraphrase_is_used_once_reuse_is_known_to_be_right() {
     let calls = flow.provider.calls();
     assert!((12 + 12..=40 + 68).contains(&calls), "{calls} of 240 judged");
     let reused = format!("outcomes_total{{code=\"reused\"}} {}\n", 240 - calls);
-    let counted = flow.pipeline.counters.render(&Default::default());
+    let counted = flow.flow.pipeline.counters.render(&Default::default());
     assert!(counted.contains(&reused), "{calls} judged: {counted}");
     assert_eq!(flow.embedded(), 240, "once an item, whatever it is used for");
 
@@ -213,7 +158,7 @@ async fn a_broken_model_costs_a_hit_and_nothing_else() {
     for id in ["i-1", "i-2"] {
         assert_eq!(flow.outcome(id).await, ("judged".to_owned(), vec![None]));
     }
-    let counted = flow.pipeline.counters.render(&Default::default());
+    let counted = flow.flow.pipeline.counters.render(&Default::default());
     assert!(counted.contains("faults_total{code=\"embed\"} 2"), "once an item, though it was wanted twice: {counted}");
     assert_eq!((flow.provider.calls(), flow.embedded()), (3, 3));
     flow.embeddings.broken.store(false, Ordering::SeqCst);
@@ -226,7 +171,24 @@ async fn what_a_tenant_has_forgotten_is_not_found() {
     let flow = Flow::start().await;
     flow.judge(worded(0)).await;
     let tenant = TenantName::new("default").unwrap();
-    flow.pipeline.reuse.as_ref().unwrap().purge(&tenant).await.unwrap();
+    flow.flow.pipeline.reuse.as_ref().unwrap().purge(&tenant).await.unwrap();
     flow.judge(worded(1)).await;
     assert_eq!(flow.outcome("i-1").await, ("judged".to_owned(), vec![None]));
+}
+
+#[tokio::test]
+async fn what_is_found_by_its_text_is_audited_by_itself() {
+    let flow = Flow::start().await;
+    for at in 0..60 {
+        flow.judge(worded(at)).await;
+    }
+    let calls = flow.provider.calls();
+    assert!((12..60).contains(&calls), "{calls}: what is found by meaning is used by now");
+    for at in 0..10 {
+        let shouted = |key: &str| worded(at)[key].as_str().unwrap().to_uppercase();
+        flow.judge(json!({"id": format!("t-{at}"), "input": shouted("input"), "output": shouted("output")})).await;
+        let judged = ("judged".to_owned(), vec![Some("similar".to_owned()), None]);
+        assert_eq!(flow.outcome(&format!("t-{at}")).await, judged, "nothing is known yet of what is found by text");
+    }
+    assert_eq!(flow.provider.calls() - calls, 10);
 }

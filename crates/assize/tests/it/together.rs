@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use assize_testkit::provider::{Behaviour, DecisionsProtocol, FakeDecisions, FakeProvider, Reply, Request};
 use serde_json::{Value, json};
 
+use crate::command::{Files, assize, lines};
 use crate::harness::{Server, bill, count, item, nanos};
 
 /// Three metrics of one judge, asked together if `packed`.
@@ -115,4 +116,22 @@ async fn a_decision_model_sees_all_and_the_reference_judge_a_part() {
         assert!(verdicts.iter().all(|verdict| verdict["score"] == 0.25 && verdict["confidence"] == 0.75), "{kind}");
         server.adds_up().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eval_counts_a_call_of_three_questions_once() {
+    let provider = FakeProvider::start(Behaviour::with(|request: &Request| packed(request, |_| json!(1.0)))).await.unwrap();
+    let files = Files::new();
+    files.write("c.toml", three(&provider, true));
+    files.write("answers.jsonl", lines(10));
+    let ended = assize(["eval", "answers.jsonl", "--config", "c.toml", "--out", "out.jsonl", "--json"]).within(files.path());
+    let ended = ended.run().await.code(0);
+    let summary = ended.json();
+    assert_eq!((provider.calls(), &summary["calls"], &summary["cost_unknown"]), (10, &json!(10), &json!(0)));
+    let out = files.read("out.jsonl");
+    let lines = out.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (calls, costs): (Vec<u64>, Vec<Option<f64>>) =
+        lines.map(|line| (line["calls"].as_u64().unwrap(), line["cost_usd"].as_f64())).unzip();
+    assert_eq!((calls.len(), calls.iter().sum::<u64>()), (30, 10));
+    assert!(costs.iter().all(|cost| cost.is_some_and(|cost| cost > 0.0)), "each has paid its part: {costs:?}");
 }

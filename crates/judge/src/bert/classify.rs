@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, ProviderName, Verdict};
@@ -19,8 +19,6 @@ use crate::spec::Field;
 
 /// Changes whenever the same files and settings would judge some text differently than before.
 const ENGINE: &[u8] = b"bert/1";
-/// An answer that takes longer, the wait for a place included, is given up: an item should not outlive its lease.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Labels that a reason names.
 const REASON_LABELS: usize = 3;
 /// Characters of a label in a reason.
@@ -129,14 +127,14 @@ impl Classifier {
     }
 
     async fn answer(&self, text: Text) -> Result<Answer, CallFailure> {
-        match timeout(ANSWER_WAIT_MAX, self.engine.pool.ask(text)).await {
+        match timeout(BertSpec::ANSWER_WAIT_MAX, self.engine.pool.ask(text)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(CallFailure::new(CallFailureKind::Unavailable, error.message)),
             Err(_) => Err(CallFailure::new(
                 CallFailureKind::Timeout,
                 format!(
                     "no answer within {} seconds: more texts come than the model can read; raise `threads` or judge a smaller part",
-                    ANSWER_WAIT_MAX.as_secs()
+                    BertSpec::ANSWER_WAIT_MAX.as_secs()
                 ),
             )),
         }

@@ -2,6 +2,7 @@
 //! same everywhere; only opening the judge needs the feature `bert`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,11 @@ fn batch_max() -> usize {
 }
 
 impl BertSpec {
+    /// An answer that takes longer, the wait for a place included, is given up: an item should not outlive its lease.
+    pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+    /// A model in this process fails where it would fail again, or for want of time.
+    pub const ATTEMPTS: u32 = 2;
+
     /// A judge of the model in `folder`, everything else as it is by default.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {

@@ -4,16 +4,20 @@ use std::path::Path;
 
 use assize_core::batch::{BatchStore, Lane, Member, OpenBatch, Waiting};
 use assize_core::queue::Entry;
-use assize_core::{JudgeName, MetricName, ProviderName, StoreError, Timestamp};
+use assize_core::{JudgeName, MetricName, ProviderName, RowKey, StoreError, Timestamp};
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
 
 use crate::sqlite::{Database, Migration, OnFull, Shape, damaged, failure, row};
 
 const SHAPE: Shape = Shape {
     file: "batch.db",
     exclusive: true,
-    migrations: &[Migration { name: "0001_batch", sql: include_str!("schema/0001_batch.sql") }],
+    migrations: &[
+        Migration { name: "0001_batch", sql: include_str!("schema/0001_batch.sql") },
+        Migration { name: "0002_metrics", sql: include_str!("schema/0002_metrics.sql") },
+    ],
     cache_kib: 4 * 1024,
 };
 
@@ -81,6 +85,20 @@ fn member(row: &Row<'_>) -> Result<Member, Failure> {
     })
 }
 
+/// The metrics that are parked for `judge` under `key`, each with the id of its member.
+fn parked(connection: &Connection, key: RowKey, judge: &JudgeName) -> rusqlite::Result<Vec<(MetricName, String)>> {
+    let mut statement = connection.prepare_cached("SELECT id, metrics FROM member WHERE key = ?1 AND judge = ?2 ORDER BY seq")?;
+    let mut rows = statement.query((key.0, judge.as_str()))?;
+    let mut parked = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let metrics: Vec<MetricName> = serde_json::from_str(row.get_ref(1)?.as_str()?)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(error)))?;
+        parked.extend(metrics.into_iter().map(|metric| (metric, id.clone())));
+    }
+    Ok(parked)
+}
+
 fn lane(row: &Row<'_>, first: usize) -> Result<Lane, Failure> {
     let provider = ProviderName::new(&row.get::<_, String>(first)?).map_err(|_| Failure::Damaged("a provider's name"))?;
     Ok(Lane { provider, model: row.get(first + 1)? })
@@ -102,16 +120,22 @@ fn limit(max: usize) -> i64 {
 
 #[async_trait]
 impl BatchStore for SqliteBatches {
-    async fn park(&self, parked: &[Member]) -> Result<(), StoreError> {
-        let bytes = parked.iter().map(|member| member.entry.payload.as_ref().map_or(0, Vec::len) + 512).sum();
-        let parked = parked.to_vec();
+    async fn park(&self, members: &[Member]) -> Result<(), StoreError> {
+        let bytes = members.iter().map(|member| member.entry.payload.as_ref().map_or(0, Vec::len) + 512).sum();
+        let members = members.to_vec();
         self.write(bytes, move |connection| {
             let mut insert = connection.prepare_cached(
-                "INSERT OR IGNORE INTO member (id, provider, model, row, payload, judge, metrics, parked_at, deadline, retries)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT OR IGNORE INTO member (id, provider, model, row, payload, judge, metrics, parked_at, deadline, retries, key)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?;
-            for one in &parked {
-                let metrics = serde_json::to_string(&one.metrics).unwrap_or_default();
+            for one in &members {
+                let known = parked(connection, one.entry.row.key, &one.judge)?;
+                let is_new = |metric: &&MetricName| known.iter().all(|(known, _)| known != *metric);
+                let metrics: Vec<&MetricName> = one.metrics.iter().filter(is_new).collect();
+                if metrics.is_empty() {
+                    continue;
+                }
+                let metrics = serde_json::to_string(&metrics).unwrap_or_default();
                 insert.execute(params![
                     one.id,
                     one.lane.provider.as_str(),
@@ -122,7 +146,8 @@ impl BatchStore for SqliteBatches {
                     metrics,
                     one.parked_at.0,
                     one.deadline.0,
-                    one.retries
+                    one.retries,
+                    one.entry.row.key.0
                 ])?;
             }
             Ok(())
@@ -130,13 +155,9 @@ impl BatchStore for SqliteBatches {
         .await
     }
 
-    async fn is_parked(&self, id: &str) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached("SELECT 1 FROM member WHERE id = ?1")?;
-            Ok(statement.query_row([id], |_| Ok(())).optional()?.is_some())
-        })
-        .await
+    async fn parked(&self, key: RowKey, judge: &JudgeName) -> Result<Vec<(MetricName, String)>, StoreError> {
+        let judge = judge.clone();
+        self.read(move |connection| Ok(parked(connection, key, &judge)?)).await
     }
 
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {

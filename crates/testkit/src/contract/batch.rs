@@ -68,7 +68,9 @@ pub async fn run(opener: &dyn Opener<dyn BatchStore>) {
     store.submitted("b1", "batch_123").await.unwrap();
     assert_eq!(store.batches().await.unwrap()[0].provider_id.as_deref(), Some("batch_123"));
     store.finish(&["a".to_owned(), "nobody".to_owned()]).await.unwrap();
-    assert!(!store.is_parked("a").await.unwrap() && store.is_parked("b").await.unwrap());
+    let parked = async |member: &Member| store.parked(member.entry.row.key, &member.judge).await.unwrap();
+    let in_b = [(metric("refusal"), "b".to_owned()), (metric("toxicity"), "b".to_owned())];
+    assert_eq!((parked(&a).await, parked(&b).await), (vec![], in_b.to_vec()));
     store.dissolve("b1", None).await.unwrap();
     assert_eq!(ids(&store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap()), ["b"], "what was not answered waits again");
     assert_eq!(store.batches().await.unwrap().len(), 1);
@@ -87,4 +89,29 @@ pub async fn run(opener: &dyn Opener<dyn BatchStore>) {
     store.dissolve("b2", Some(at(5))).await.unwrap();
     assert_eq!(ids(&store.due(at(0), at(6), 10).await.unwrap()), ["c"], "a batch that was refused is asked for outside");
     assert!(store.batches().await.unwrap().is_empty());
+    drop(store);
+    a_metric_is_parked_once(opener).await;
+}
+
+/// Whatever its mates, and while it is in a batch.
+async fn a_metric_is_parked_once(opener: &dyn Opener<dyn BatchStore>) {
+    let store = opener.open("metrics").await.expect("the batch store opens");
+    let first = member("first", "m", 0);
+    store.park(std::slice::from_ref(&first)).await.unwrap();
+    store.intend("b1", &lane("m"), &["first".to_owned()], MORNING).await.unwrap();
+    let of = |id: &str, metrics: &[&str]| {
+        let metrics = metrics.iter().map(|name| metric(name)).collect();
+        Member { id: id.to_owned(), metrics, ..first.clone() }
+    };
+    let elsewhere = Member { judge: judge("else"), ..of("elsewhere", &["refusal"]) };
+    store.park(&[of("fewer", &["toxicity"]), of("more", &["quality", "toxicity"]), of("same", &["quality"]), elsewhere]).await.unwrap();
+    let waiting = store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap();
+    let metrics: Vec<_> = waiting.iter().map(|one| (one.id.as_str(), one.metrics.clone())).collect();
+    assert_eq!(metrics, [("more", vec![metric("quality")]), ("elsewhere", vec![metric("refusal")])]);
+    let parked = store.parked(first.entry.row.key, &first.judge).await.unwrap();
+    let wanted = [("refusal", "first"), ("toxicity", "first"), ("quality", "more")];
+    assert_eq!(parked, wanted.map(|(name, id)| (metric(name), id.to_owned())));
+    store.finish(&["first".to_owned()]).await.unwrap();
+    store.park(&[of("again", &["refusal", "quality"])]).await.unwrap();
+    assert_eq!(store.parked(first.entry.row.key, &first.judge).await.unwrap()[1], (metric("refusal"), "again".to_owned()));
 }

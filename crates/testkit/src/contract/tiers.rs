@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assize_core::results::{Results, ReuseAudit, SpendBy};
+use assize_core::results::{Results, ReuseAudit, SpendBy, SumsQuery};
 use assize_core::{Decision, DecisionState, NanoUsd, Outcome, Part, ReuseKind, Reused, Scored, Step, Timestamp, TokenUsage};
 
 use super::Opener;
@@ -87,6 +87,16 @@ async fn a_packed_call_counts_once(opener: &dyn Opener<dyn Results>) {
     assert_eq!((spend.calls, spend.questions, spend.cost), (1, 2, NanoUsd(1_000_001)));
     let tokens = (spend.input_tokens, spend.output_tokens, spend.cached_input_tokens, spend.cache_write_tokens);
     assert_eq!(tokens, (101, 11, 7, 3), "parts add up to the call");
+    // Whole hours, and a part of one.
+    for to in [ever.1, Timestamp(MORNING.0 + 60_000)] {
+        let mut sums = Vec::new();
+        for name in ["refusal", "tone"] {
+            let query = SumsQuery { project: project("p"), metric: metric(name), from: ever.0, to, by: None };
+            let found = results.sums(&query).await.expect("sums").remove(0).sums;
+            sums.push((found.calls, found.cost, found.cost_unknown));
+        }
+        assert_eq!(sums, [(1, cost[0], 0), (0, cost[1], 0)], "totals over metrics are the calls made");
+    }
     let found = results.interaction(&project("p"), &row.id).await.expect("read").expect("on record");
     assert_eq!(found.metrics[1].calls[0].part, Part { at: 1, of: 2 });
     assert_eq!(found.metrics[1].calls[0].usage, Some(usage[1]));
@@ -120,7 +130,7 @@ async fn reuse_is_counted_and_audited(opener: &dyn Opener<dyn Results>) {
     ];
     results.record(&all).await.expect("recorded");
     let audits = results.reuse_audits(&project("p")).await.expect("audits");
-    assert_eq!(audits, [ReuseAudit { metric: metric("refusal"), version: version("gpt-4o"), judged: 2, errors: 1 }]);
+    assert_eq!(audits, [ReuseAudit { metric: metric("refusal"), version: version("near"), judged: 2, errors: 1 }]);
     assert!(results.reuse_audits(&project("q")).await.expect("audits").is_empty());
     let spend = results.spend(&project("p"), Timestamp(0), Timestamp(i64::MAX), SpendBy::Total).await.expect("spend");
     assert_eq!((spend[""].reused, spend[""].saved, spend[""].calls), (4, NanoUsd(2_000), 2));

@@ -72,7 +72,7 @@ impl Line {
             saved_nano_usd: verdict.and_then(|verdict| verdict.reused?.saved).map(|saved| saved.0),
             free_score: decision.free_score(),
             calls: sums.calls,
-            cost_usd: (sums.calls > sums.cost_unknown).then(|| sums.cost.to_usd()),
+            cost_usd: sums.known_cost().filter(|_| !calls.is_empty()).map(NanoUsd::to_usd),
             cost_nano_usd: sums.cost.0,
             cost_unknown: sums.cost_unknown,
             latency_ms: verdict.map(|verdict| verdict.latency_ms),

@@ -15,7 +15,7 @@ pub struct Summary {
     pub calls: u64,
     /// What they cost, as far as that is known; null where no call's cost is known.
     pub cost_usd: Option<f64>,
-    /// Calls whose cost is not known.
+    /// Questions whose cost is not known; a call may carry several.
     pub cost_unknown: u64,
     pub seconds: f64,
     /// Lines that were no interaction.
@@ -95,7 +95,7 @@ impl Summary {
             None if answered => "cost unknown (give the judge a `price`)".to_owned(),
             None => "cost unknown".to_owned(),
             Some(usd) if self.cost_unknown > 0 => {
-                format!("{} and {} of unknown cost", dollars(usd), counted(self.cost_unknown, "call"))
+                format!("{} and {} of unknown cost", dollars(usd), counted(self.cost_unknown, "question"))
             }
             Some(usd) => dollars(usd),
         }

@@ -300,7 +300,7 @@ impl Run {
             judged: self.said.iter().filter(|said| said.is_ok()).count() as u64,
             missing,
             calls,
-            cost_usd: (calls == 0 || calls > cost_unknown).then(|| cost.to_usd()),
+            cost_usd: (cost_unknown == 0 || cost > NanoUsd::ZERO).then(|| cost.to_usd()),
             cost_unknown,
             reused,
             saved_usd: saved.to_usd(),

@@ -149,6 +149,6 @@ async fn answer(
             member.metrics.iter().cloned().zip(called).collect()
         }
     };
-    let way = Way::Answered { judge: member.judge.clone(), metrics: member.metrics.clone(), answers };
+    let way = Way::Answered { id: member.id.clone(), judge: member.judge.clone(), metrics: member.metrics.clone(), answers };
     go_on(pipeline, lane, member, way).await
 }

@@ -55,14 +55,22 @@ pub enum Way {
     /// From the queue: what may wait for a batch is parked.
     Queue,
     /// A member with the answers that a batch has brought of its judge: what is asked next may be parked in its turn.
-    Answered { judge: JudgeName, metrics: Vec<MetricName>, answers: Vec<(MetricName, super::call::Called)> },
-    /// A member that waits for no batch any more; what is parked under another id stays there.
+    Answered { id: String, judge: JudgeName, metrics: Vec<MetricName>, answers: Vec<(MetricName, super::call::Called)> },
+    /// A member that waits for no batch any more; what is parked with another stays there.
     Live { id: String, metrics: Vec<MetricName> },
 }
 
 impl Way {
     fn live(member: &Member) -> Self {
         Self::Live { id: member.id.clone(), metrics: member.metrics.clone() }
+    }
+
+    /// The id of the member that it came as.
+    fn member(&self) -> Option<&str> {
+        match self {
+            Self::Queue => None,
+            Self::Answered { id, .. } | Self::Live { id, .. } => Some(id),
+        }
     }
 
     /// Whether the metric is on this way: a member goes with its own metrics alone. Others of the same interaction have a member
@@ -95,55 +103,62 @@ impl BatchLane {
         group: &mut [&mut Course<'_>],
         open: Vec<usize>,
     ) -> Result<Vec<usize>, StoreError> {
-        let may_wait = |at: &usize| {
-            let course = group.get(*at);
-            course
-                .is_some_and(|course| course.metric.max_delay_hours > 0 && course.seat().is_some_and(|seat| seat.batch.is_some()))
+        let may_wait = |course: &Course<'_>| {
+            course.metric.max_delay_hours > 0 && course.seat().is_some_and(|seat| seat.batch.is_some())
         };
-        let (delayed, mut now): (Vec<usize>, Vec<usize>) = open.into_iter().partition(may_wait);
-        let members: Vec<&Course<'_>> = delayed.iter().filter_map(|&at| group.get(at).map(|course| &**course)).collect();
-        let Some(member) = members.first().and_then(|first| member(case, first.seat()?, &members, pipeline.clock.now())) else {
-            now.extend(delayed);
-            return Ok(now);
-        };
-        let is_own = matches!(&case.way, Way::Live { id, .. } if *id == member.id);
-        let is_parked = !is_own && self.store.is_parked(&member.id).await?;
-        let has_time = member.deadline > pipeline.clock.now().plus(MARGIN);
-        if !is_parked && (matches!(case.way, Way::Live { .. }) || case.retries > 0 || !has_time) {
-            now.extend(delayed);
-            now.sort_unstable();
-            return Ok(now);
+        let (delayed, mut now): (Vec<usize>, Vec<usize>) =
+            open.into_iter().partition(|&at| group.get(at).is_some_and(|course| may_wait(course)));
+        let Some(seat) = delayed.first().and_then(|&at| group.get(at)?.seat()) else { return Ok(now) };
+        let parked = self.store.parked(case.row.key, &seat.name).await?;
+        let mut joining = Vec::new();
+        for at in delayed {
+            let Some(course) = group.get_mut(at) else { continue };
+            let found = parked.iter().find(|(metric, _)| *metric == course.decision.metric).map(|(_, id)| id.as_str());
+            match found {
+                // It is asked by another member already, whoever goes with it there.
+                Some(id) if case.way.member() != Some(id) => course.park(),
+                None if may_join(case, course, pipeline.clock.now()) => joining.push(at),
+                _ => now.push(at),
+            }
         }
-        if !is_parked {
+        let courses: Vec<&Course<'_>> = joining.iter().filter_map(|&at| group.get(at).map(|course| &**course)).collect();
+        if let Some(member) = member(pipeline.ids.member(), case, seat, &courses, pipeline.clock.now()) {
             self.store.park(std::slice::from_ref(&member)).await?;
         }
-        for at in delayed {
+        for at in joining {
             if let Some(course) = group.get_mut(at) {
                 course.park();
             }
         }
+        now.sort_unstable();
         Ok(now)
     }
 }
 
-/// The question of `courses`, which share `seat`'s judge, as a member of a batch.
-fn member(case: &Case<'_>, seat: &CalledSeat, courses: &[&Course<'_>], now: Timestamp) -> Option<Member> {
+/// Whether a question that is parked nowhere may go into a batch, however often it went back to the queue: only what has come back from
+/// a batch in vain is asked outside.
+fn may_join(case: &Case<'_>, course: &Course<'_>, now: Timestamp) -> bool {
+    let has_time = deadline(case, course.metric.max_delay_hours) > now.plus(MARGIN);
+    has_time && !matches!(case.way, Way::Live { .. })
+}
+
+fn deadline(case: &Case<'_>, hours: u32) -> Timestamp {
+    case.row.accepted_at.plus(Duration::from_secs(u64::from(hours) * 3_600))
+}
+
+/// The question of `courses`, which share `seat`'s judge, as a member of a batch; `None` where there is none of them.
+fn member(id: String, case: &Case<'_>, seat: &CalledSeat, courses: &[&Course<'_>], now: Timestamp) -> Option<Member> {
     let mut metrics: Vec<MetricName> = courses.iter().map(|course| course.decision.metric.clone()).collect();
     metrics.sort();
     let hours = courses.iter().map(|course| course.metric.max_delay_hours).min()?;
-    let mut hasher = blake3::Hasher::new_derive_key("assize batch: id of a member/1");
-    hasher.update(&case.row.key.0).update(seat.name.as_str().as_bytes());
-    for metric in &metrics {
-        hasher.update(b"\n").update(metric.as_str().as_bytes());
-    }
     Some(Member {
-        id: hasher.finalize().to_hex()[..32].to_owned(),
+        id,
         lane: Lane { provider: seat.judge.provider().clone(), model: seat.judge.model().to_owned() },
         entry: Entry { row: (**case.row).clone(), payload: serde_json::to_vec(case.subject).ok() },
         judge: seat.name.clone(),
         metrics,
         parked_at: now,
-        deadline: case.row.accepted_at.plus(Duration::from_secs(u64::from(hours) * 3_600)),
+        deadline: deadline(case, hours),
         retries: 0,
     })
 }

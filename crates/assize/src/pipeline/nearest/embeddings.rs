@@ -8,6 +8,9 @@ use crate::config::{ConfigError, PolicySpec, Settings};
 /// A model that turns texts into vectors, near to each other where the texts mean the same.
 #[async_trait]
 pub trait Embeddings: Send + Sync {
+    /// Names all that decides a vector: vectors of two versions say nothing of each other.
+    fn version(&self) -> String;
+
     /// One vector per text, in their order; `None` for a text of which the model does not read all.
     ///
     /// # Errors
@@ -18,6 +21,10 @@ pub trait Embeddings: Send + Sync {
 #[cfg(feature = "bert")]
 #[async_trait]
 impl Embeddings for assize_judge::bert::Embedder {
+    fn version(&self) -> String {
+        assize_judge::bert::Embedder::version(self)
+    }
+
     async fn embed(&self, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>, String> {
         self.embed_whole(texts).await.map_err(|error| error.to_string())
     }

@@ -15,6 +15,10 @@ struct Angles {
 
 #[async_trait]
 impl Embeddings for Angles {
+    fn version(&self) -> String {
+        "a".to_owned()
+    }
+
     async fn embed(&self, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>, String> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let vector = |text: &&str| match *text {
@@ -178,6 +182,10 @@ struct Stuck;
 
 #[async_trait]
 impl Embeddings for Stuck {
+    fn version(&self) -> String {
+        "a".to_owned()
+    }
+
     async fn embed(&self, _texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>, String> {
         std::future::pending().await
     }

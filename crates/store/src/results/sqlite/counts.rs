@@ -66,11 +66,11 @@ pub(super) fn cells(connection: &Connection, project: &ProjectName, from: Timest
 /// Of the verdicts on nearly the same, those whose interaction the reference judge has judged too.
 pub(super) fn reuse_audits(connection: &Connection, project: &ProjectName) -> Result<Vec<ReuseAudit>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT similar.metric, real.version, count(*), sum((similar.score >= 0.5) <> (real.score >= 0.5))
+        "SELECT similar.metric, similar.version, count(*), sum((similar.score >= 0.5) <> (real.score >= 0.5))
          FROM verdict AS similar
          JOIN verdict AS real ON real.key = similar.key AND real.metric = similar.metric AND real.is_reference = 1
          WHERE similar.project = ?1 AND similar.reused = 'similar'
-         GROUP BY similar.metric, real.version",
+         GROUP BY similar.metric, similar.version",
     )?;
     let mut rows = statement.query([project.as_str()])?;
     let mut audits = Vec::new();
