@@ -25,6 +25,17 @@ pub trait InlineJudge: Send + Sync {
     fn judge(&self, interaction: &Interaction) -> InlineVerdict;
 }
 
+/// How close to the truth a bound on what a call costs has to come. Both are bounds: [`Self::Tight`] never gives more than
+/// [`Self::Quick`], and neither less than the call will cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tightness {
+    /// In about a microsecond for a usual item: for every call.
+    #[default]
+    Quick,
+    /// As close as is known, with the model's own tokenizer where there is one: where a quick bound does not fit under a cap.
+    Tight,
+}
+
 /// A judge that has to be called: slow, fallible, and as a rule paid. It is opened with the questions of all metrics that name it, and
 /// asked one or, where it can, several of them in one call.
 #[async_trait]
@@ -41,6 +52,13 @@ pub trait CalledJudge: Send + Sync {
     /// How many questions one call may carry, at least 1.
     fn questions_max(&self) -> usize {
         1
+    }
+
+    /// The most that [`Self::attempt`] with the same arguments can cost, whatever is answered: to be reserved before. `None` where there
+    /// is nothing to reserve: the judge is free, its price is not known (a paid judge without a price is refused at start), or nothing
+    /// would be sent. The price is that of a live call; no discount is assumed before it is reported, so that it holds in a batch too.
+    fn bound(&self, _interaction: &Interaction, _questions: &[usize], _tightness: Tightness) -> Option<NanoUsd> {
+        None
     }
 
     /// One attempt to have `questions`, indices into [`Self::versions`], answered in one call. Whatever happens, it ends within the
