@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod metric;
 pub mod money;
 pub mod outcome;
+pub mod pacing;
 pub mod parking;
 pub mod policy;
 pub mod queue;

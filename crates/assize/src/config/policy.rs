@@ -126,11 +126,9 @@ pub fn paces(providers: &[ProviderSpec], judges: &[JudgeSpec]) -> Vec<Pace> {
             attempts: http.attempts,
             at_once: http.concurrency,
         }),
-        JudgeKind::Bert(bert) => Some(Pace {
-            attempt_max: BertSpec::ANSWER_WAIT_MAX,
-            attempts: BertSpec::ATTEMPTS,
-            at_once: bert.concurrency(),
-        }),
+        JudgeKind::Bert(bert) => {
+            Some(Pace { attempt_max: BertSpec::ANSWER_WAIT_MAX, attempts: BertSpec::ATTEMPTS, at_once: bert.concurrency() })
+        }
         JudgeKind::Rules(_) | JudgeKind::Linear(_) | JudgeKind::Chat(_) | JudgeKind::Decisions(_) => None,
     });
     providers.chain(own).collect()

@@ -165,13 +165,12 @@ async fn find_similar(
         return None;
     }
     let now = pipeline.clock.now();
-    let audit = |version: &JudgeVersion| {
-        match pipeline.similar.standing(&case.row.project, &course.decision.metric, version, &policy) {
+    let audit =
+        |version: &JudgeVersion| match pipeline.similar.standing(&case.row.project, &course.decision.metric, version, &policy) {
             Standing::Learning => Some(1.0),
             Standing::InUse => Some(policy.audit),
             Standing::Stopped => None,
-        }
-    };
+        };
     let version = version_by_text(&seat.version);
     if let Some(audit) = audit(&version)
         && let Some(cached) = reuse.find(&[by_text], now).await.into_iter().next().flatten()

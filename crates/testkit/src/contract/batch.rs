@@ -104,7 +104,10 @@ async fn a_metric_is_parked_once(opener: &dyn Opener<dyn BatchStore>) {
         Member { id: id.to_owned(), metrics, ..first.clone() }
     };
     let elsewhere = Member { judge: judge("else"), ..of("elsewhere", &["refusal"]) };
-    store.park(&[of("fewer", &["toxicity"]), of("more", &["quality", "toxicity"]), of("same", &["quality"]), elsewhere]).await.unwrap();
+    store
+        .park(&[of("fewer", &["toxicity"]), of("more", &["quality", "toxicity"]), of("same", &["quality"]), elsewhere])
+        .await
+        .unwrap();
     let waiting = store.next(&lane("m"), MORNING, 10, usize::MAX).await.unwrap();
     let metrics: Vec<_> = waiting.iter().map(|one| (one.id.as_str(), one.metrics.clone())).collect();
     assert_eq!(metrics, [("more", vec![metric("quality")]), ("elsewhere", vec![metric("refusal")])]);

@@ -103,9 +103,8 @@ impl BatchLane {
         group: &mut [&mut Course<'_>],
         open: Vec<usize>,
     ) -> Result<Vec<usize>, StoreError> {
-        let may_wait = |course: &Course<'_>| {
-            course.metric.max_delay_hours > 0 && course.seat().is_some_and(|seat| seat.batch.is_some())
-        };
+        let may_wait =
+            |course: &Course<'_>| course.metric.max_delay_hours > 0 && course.seat().is_some_and(|seat| seat.batch.is_some());
         let (delayed, mut now): (Vec<usize>, Vec<usize>) =
             open.into_iter().partition(|&at| group.get(at).is_some_and(|course| may_wait(course)));
         let Some(seat) = delayed.first().and_then(|&at| group.get(at)?.seat()) else { return Ok(now) };
