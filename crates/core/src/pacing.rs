@@ -127,11 +127,13 @@ impl Controller {
     pub fn steer(&mut self, allowances: impl IntoIterator<Item = Allowance>, waiting: f64, hours: f64) -> f64 {
         let level = self.level();
         let waiting = if waiting.is_finite() { waiting.max(0.0) } else { 0.0 };
+        let mut is_used_up = false;
         let wanted = allowances.into_iter().map(|allowance| {
             let hours = if allowance.hours.is_nan() { HOURS_LEFT_MIN } else { allowance.hours.max(HOURS_LEFT_MIN) };
             let demand = level.unwrap_or(0.0) * hours + waiting;
             let left = if allowance.left.is_nan() { 0.0 } else { allowance.left.max(0.0) };
             // Nothing left is the floor even where nothing is known of demand.
+            is_used_up |= left <= 0.0;
             if left <= 0.0 {
                 FLOOR
             } else if demand > 0.0 {
@@ -140,7 +142,13 @@ impl Controller {
                 1.0
             }
         });
-        let pace = match (wanted.reduce(f64::min), self.pace) {
+        let wanted = wanted.reduce(f64::min);
+        if level.is_none() && waiting <= 0.0 && !is_used_up {
+            // Where nothing is known of demand, the first that is seen of it sets the pace.
+            self.pace = None;
+            return 1.0;
+        }
+        let pace = match (wanted, self.pace) {
             (None, _) => None,
             (Some(wanted), None) => Some(wanted),
             (Some(wanted), Some(pace)) => {

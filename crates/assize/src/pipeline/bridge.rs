@@ -16,7 +16,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::call::call;
+use super::call::{Errand, call};
 use super::dry_run::{all_of, marked};
 use super::seat::CalledSeat;
 
@@ -301,7 +301,9 @@ async fn both(
     let Some(metric) = record.metrics.iter().find(|one| one.decision.metric == change.metric) else { return Ok(None) };
     let Some(known) = metric.verdicts.iter().rev().find(|verdict| &verdict.version == base) else { return Ok(None) };
     let reference = metric.steps.last().map_or(metric.decision.probability, |step| step.probability);
-    let Some(called) = call(pipeline, &[asked], &text).await.into_iter().next() else { return Ok(None) };
+    let spent_on = marked("bridge", &change.metric);
+    let asking = Errand { seat: asked, spent_on: &spent_on };
+    let Some(called) = call(pipeline, &[asking], &text).await.into_iter().next() else { return Ok(None) };
     if called.calls.is_empty() {
         // It only waited for its turn, in vain: another time.
         return Ok(called.result.err());
@@ -327,10 +329,13 @@ async fn both(
         item,
         verdict,
         calls: called.calls,
-        spent_on: marked("bridge", &change.metric),
+        spent_on,
         at: pipeline.clock.now(),
     };
     results.record_bridge(&extra).await?;
+    if let Some(money) = &pipeline.money {
+        money.settle(extra.calls.iter(), pipeline.clock.now()).await?;
+    }
     pipeline.counters.changed();
     Ok(failure)
 }
