@@ -181,6 +181,12 @@ impl Counters {
         }
     }
 
+    /// Items of a request that was answered all the same.
+    pub fn reject(&self, code: &'static str, items: usize) {
+        self.rejected_total.fetch_add(items as u64, Ordering::Relaxed);
+        self.rejected.get_or_create(&Code { code }).inc_by(items as u64);
+    }
+
     pub fn refuse(&self, code: &'static str) {
         self.refused_total.fetch_add(1, Ordering::Relaxed);
         self.refused.get_or_create(&Code { code }).inc();

@@ -92,6 +92,10 @@ pub struct Running {
 const GRACE: Duration = Duration::from_secs(40);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const LEARN_EVERY: Duration = Duration::from_secs(300);
+/// Who makes what the configuration names, in the audit log.
+const BY_CONFIGURATION: &str = "configuration";
+/// Who makes the first key.
+const BY_START: &str = "start";
 
 /// Opens the stores and starts the roles. The listeners are bound before this returns.
 pub async fn start(start: Start) -> Result<Running, String> {
@@ -232,7 +236,7 @@ async fn set_up(access: &Access, settings: &Settings, clock: &dyn Clock) -> Resu
     }
     for (name, tenant) in projects {
         let tenant = tenant.map_or_else(|| TenantName::new(name.as_str()), Ok).map_err(text)?;
-        access.create_project(Project { name, tenant, created_at: clock.now() }).await.map_err(text)?;
+        access.create_project(Project { name, tenant, created_at: clock.now() }, BY_CONFIGURATION).await.map_err(text)?;
     }
     Ok(())
 }
@@ -259,7 +263,7 @@ async fn first_key(access: &Access, given: Option<String>, clock: &dyn Clock) ->
     }
     let default = ProjectName::new("default").map_err(text)?;
     let scopes = vec![Scope::Ingest, Scope::Read, Scope::Admin];
-    let key = access.create_key(given.as_deref(), default, scopes, "first key", clock.now()).await.map_err(text)?;
+    let key = access.create_key(given.as_deref(), default, scopes, "first key", (BY_START, clock.now())).await.map_err(text)?;
     Ok(given.is_none().then_some(key))
 }
 
@@ -288,6 +292,14 @@ impl Running {
         }
         let (server, stop) = (Arc::clone(&self.server), self.stop.clone());
         self.tasks.spawn(async move { learn(&server, &stop).await });
+        let (server, stop) = (Arc::clone(&self.server), self.stop.clone());
+        self.tasks.spawn(async move {
+            let fault = |error: &assize_core::StoreError| {
+                server.pipeline.counters.fault("control");
+                tracing::error!(%error, "what others change of tenants, projects and keys is not seen; all stays as it was");
+            };
+            server.access.watch(&stop, fault).await;
+        });
         let days = self.server.settings.store.duplicate_days;
         let horizon = Duration::from_secs(u64::from(days) * 86_400);
         let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());

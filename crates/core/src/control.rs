@@ -1,9 +1,12 @@
-//! The port of control: projects, keys, policies and metrics. Small, and read on every request through a cache of the caller.
+//! The port of control: projects, keys, policies, metrics and tenants, and the log of their changes. Small, and read on every request through a cache of the caller.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{JudgeVersion, MetricName, PolicyVersion, ProjectName, StoreError, TenantName, Timestamp};
+use crate::audit::{AuditEntry, AuditQuery};
+use crate::{
+    Gap, JudgeVersion, MetricName, PlatformPolicy, PolicyVersion, ProjectName, StoreError, Tenant, TenantName, Timestamp,
+};
 
 /// What the holder of a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,23 +78,25 @@ pub struct Answering {
     pub since: Timestamp,
 }
 
-/// Projects, keys, policies and metrics.
+/// Projects, keys, policies, metrics and tenants. Whatever changes one of them but a policy or a model that answered writes to the
+/// audit log in the same transaction, and to it alone if nothing else: `by` is the id of the key that asked for it.
 #[async_trait]
 pub trait Control: Send + Sync {
-    /// Creates the project; an existing one of the name is left as it is. Returns whether it was created.
-    async fn create_project(&self, project: &Project) -> Result<bool, StoreError>;
+    /// Creates the project, and its tenant with the default policy if there is none of its name; an existing project is left as it
+    /// is. Returns whether it was created.
+    async fn create_project(&self, project: &Project, by: &str) -> Result<bool, StoreError>;
 
     /// All projects, by name.
     async fn projects(&self) -> Result<Vec<Project>, StoreError>;
 
     /// Stores a key. A key of the same hash is replaced.
-    async fn put_key(&self, key: &StoredKey) -> Result<(), StoreError>;
+    async fn put_key(&self, key: &StoredKey, by: &str) -> Result<(), StoreError>;
 
     /// All keys, revoked ones too, oldest first.
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 
     /// Revokes the key of this id. Returns whether there was one in force.
-    async fn revoke_key(&self, id: &str, at: Timestamp) -> Result<bool, StoreError>;
+    async fn revoke_key(&self, id: &str, at: Timestamp, by: &str) -> Result<bool, StoreError>;
 
     /// Keeps a policy, with all that is needed to score by it later. Known versions are left as they are.
     async fn put_policy(&self, version: &PolicyVersion, json: &str, at: Timestamp) -> Result<(), StoreError>;
@@ -119,4 +124,30 @@ pub trait Control: Send + Sync {
 
     /// All models that answered, oldest first.
     async fn answering(&self) -> Result<Vec<Answering>, StoreError>;
+
+    /// Creates the tenant, at version 1 whatever `tenant.version` says; an existing one of the name is left as it is. Returns whether
+    /// it was created.
+    async fn create_tenant(&self, tenant: &Tenant, by: &str) -> Result<bool, StoreError>;
+
+    /// All tenants, by name.
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Gives the tenant of this name the policy of `tenant`, if `tenant.version` is one more than that on record. Returns whether it
+    /// is; if not, nothing changes. `created_at` stays.
+    async fn change_tenant(&self, tenant: &Tenant, by: &str, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// The times that nothing was taken from the tenant and that touch [from, to), oldest first, at most `limit`: the last ones.
+    async fn gaps(&self, tenant: &TenantName, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<Gap>, StoreError>;
+
+    /// What holds for all tenants together, and how often it was changed.
+    async fn platform(&self) -> Result<(PlatformPolicy, u64), StoreError>;
+
+    /// Changes what holds for all tenants together, if `version` is one more than that on record. Returns whether it is.
+    async fn change_platform(&self, policy: &PlatformPolicy, version: u64, by: &str, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Entries of the audit log, newest first.
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// The number of the last entry of the audit log, 0 where there is none. Grows with every change, by whichever process; cheap.
+    async fn audited(&self) -> Result<u64, StoreError>;
 }

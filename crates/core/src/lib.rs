@@ -3,12 +3,13 @@
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
 //! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs and who pays ([`money`], [`budget`], [`tenant`]), and the
-//! ports ([`judge`], [`ledger`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`]). What people say of it is in
+//! ports ([`judge`], [`ledger`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`] with its log of changes, [`audit`]). What people say of it is in
 //! [`label`].
 #![warn(missing_docs)]
 
 pub mod accepted;
 pub mod allocation;
+pub mod audit;
 pub mod batch;
 pub mod budget;
 pub mod cache;
@@ -57,6 +58,6 @@ pub use outcome::{Outcome, Reason};
 pub use policy::{Dimension, Policy};
 pub use sampling::{Condition, Restraint, SamplingPolicy, SmartRule, inclusion};
 pub use scored::{CallRecord, CallStatus, Part, Scored, Step};
-pub use tenant::{Disabled, PlatformPolicy, SamplingOverride, Tenant, TenantPolicy};
+pub use tenant::{Disabled, Gap, GapChange, PlatformPolicy, SamplingOverride, Tenant, TenantPolicy};
 pub use time::{Clock, Hour, SystemClock, Timestamp};
 pub use verdict::{ReuseKind, Reused, Verdict};

@@ -27,6 +27,46 @@ impl NanoUsd {
         (0..n as u64).map(|at| Self(crate::interaction::share(self.0, at, n as u64))).collect()
     }
 
+    /// The amount of a number in dollars as written, exactly: such as `0.25`, `1500` or `2.5e-1`, with at most nine decimals. The error
+    /// says what is wrong without naming whose amount it is.
+    pub fn parse_usd(text: &str) -> Result<Self, String> {
+        let shown: String = text.chars().take(40).collect();
+        let not = |why: &str| Err(format!("{shown} {why}"));
+        if let Some(rest) = text.strip_prefix('-')
+            && rest.starts_with(|first: char| first.is_ascii_digit())
+        {
+            return not("is negative: use an amount of dollars from 0 on");
+        }
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let sign_free = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        if !is_digits(whole) || !is_digits(fraction) || !is_digits(sign_free) {
+            return not("is not an amount of dollars: use a number such as 0.25");
+        }
+        // Beyond these no digit could count; a mantissa of zeros is nothing at any scale.
+        let exponent: i64 = exponent.parse().unwrap_or(if exponent.starts_with('-') { -1_000_000 } else { 1_000_000 });
+        let digits = format!("{whole}{fraction}");
+        let significant = digits.trim_start_matches('0').trim_end_matches('0');
+        if significant.is_empty() {
+            return Ok(Self::ZERO);
+        }
+        let trailing = digits.len() - digits.trim_end_matches('0').len();
+        // The amount in nano-dollars is `significant` times ten to this power.
+        let power = exponent
+            .saturating_add(9)
+            .saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX))
+            .saturating_add(i64::try_from(trailing).unwrap_or(i64::MAX));
+        if power < 0 {
+            return not("has more than nine decimals: amounts are whole billionths of a dollar");
+        }
+        let scale = u32::try_from(power).ok().and_then(|power| 10_u64.checked_pow(power));
+        match significant.parse::<u64>().ok().zip(scale).and_then(|(digits, scale)| digits.checked_mul(scale)) {
+            Some(nanos) => Ok(Self(nanos)),
+            None => not("is more dollars than can be counted: the most is 18446744073.709551615"),
+        }
+    }
+
     /// The amount in dollars, for display and JSON only.
     #[allow(clippy::float_arithmetic)]
     pub fn to_usd(self) -> f64 {
@@ -135,6 +175,54 @@ mod tests {
             NanoUsd(u64::MAX)
         );
         assert_eq!(NanoUsd(u64::MAX).plus(NanoUsd(1)), NanoUsd(u64::MAX));
+    }
+
+    #[test]
+    fn dollars_are_read_exactly() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("0.25", 250_000_000),
+            ("0.1", 100_000_000),
+            ("1500", 1_500_000_000_000),
+            ("2.5e-1", 250_000_000),
+            ("25E-2", 250_000_000),
+            ("1e+3", 1_000_000_000_000),
+            ("0.000000001", 1),
+            ("0.0000000010000", 1),
+            ("123456789.123456789", 123_456_789_123_456_789),
+            ("18446744073.709551615", u64::MAX),
+            ("0e999999999999999999999", 0),
+            ("0.0e-7", 0),
+        ] {
+            assert_eq!(NanoUsd::parse_usd(text), Ok(NanoUsd(nanos)), "{text}");
+        }
+        for (text, why) in [
+            ("-0.25", "negative"),
+            ("-1e300", "negative"),
+            ("0.0000000001", "nine decimals"),
+            ("1e-10", "nine decimals"),
+            ("1e-999999999999999999999", "nine decimals"),
+            ("1e300", "can be counted"),
+            ("1e999999999999999999999", "can be counted"),
+            ("18446744073.709551616", "can be counted"),
+            ("99999999999999999999", "can be counted"),
+            ("NaN", "not an amount"),
+            ("Infinity", "not an amount"),
+            ("", "not an amount"),
+            ("1.", "not an amount"),
+            (".5", "not an amount"),
+            ("+1", "not an amount"),
+            ("1,5", "not an amount"),
+            ("$1", "not an amount"),
+            ("1e", "not an amount"),
+            ("1e+-3", "not an amount"),
+            ("\u{0661}", "not an amount"),
+            ("\"0.25\"", "not an amount"),
+            ("- 1", "not an amount"),
+        ] {
+            let error = NanoUsd::parse_usd(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
     }
 
     #[test]

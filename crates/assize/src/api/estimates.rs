@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assize_core::{Dimension, Metric, NanoUsd};
+use assize_core::{Dimension, Gap, Metric, NanoUsd, Timestamp};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
 use super::human::HumanView;
 use super::params::{Params, invalid, metric, range};
+use super::tenants_view::{GapView, gaps};
 use crate::pipeline::report::{EstimatesQuery, GroupBy, GroupEstimate, breaks, known_cost, population, report};
 use crate::pipeline::review::human::{HumanQuery, Humans, human};
 
@@ -43,6 +44,8 @@ pub struct EstimatesBody {
     pub groups: Vec<EstimateView>,
     /// Changes of the reference judge within the range: groups of different `judge_version` are compared by `/v1/estimates/compare`.
     pub breaks: Vec<BreakView>,
+    /// Times within the range in which the project's tenant was disabled and nothing was taken, the last 100: no rate speaks of them.
+    pub gaps: Vec<GapView>,
 }
 
 /// A change of the reference judge.
@@ -84,7 +87,8 @@ pub struct EstimateView {
     pub missing: u64,
     /// How estimate and interval were made, such as `hajek/normal`.
     pub method: Option<String>,
-    /// What to know before trusting it: `missing_matters` where what has no verdict could move the rate out of its interval.
+    /// What to know before trusting it: `missing_matters` where what has no verdict could move the rate out of its interval,
+    /// `ingestion_gap` where nothing was taken for a part of its time.
     pub warnings: Vec<String>,
     /// The rate if all that is missing scored 0, and 1.
     pub bounds: Option<[f64; 2]>,
@@ -169,12 +173,19 @@ pub async fn list(
         GroupBy::All => humans(&server, &query).await?,
         GroupBy::Dimension(_) | GroupBy::Hours(_) => Humans::default(),
     };
+    let (tenant, _) = server.access.policies().policy_of(&query.project);
+    let gaps = gaps(&server, &tenant, from, to).await?;
     let view = |group: GroupEstimate| {
+        let has_gap = !gaps.is_empty() && touches(&gaps, &group.key, &query.group_by);
         let of_people = match humans.too_many {
             true => Some(HumanView::too_many()),
             false => humans.versions.remove(&group.reference).map(HumanView::from),
         };
-        EstimateView { human: of_people, ..EstimateView::new(named(group, &query.group_by), level, &description) }
+        let mut view = EstimateView { human: of_people, ..EstimateView::new(named(group, &query.group_by), level, &description) };
+        if has_gap {
+            view.warnings.push("ingestion_gap".to_owned());
+        }
+        view
     };
     let groups = groups.into_iter().map(view).collect();
     let breaks = breaks.into_iter().map(|one| BreakView {
@@ -183,7 +194,17 @@ pub async fn list(
         to_version: one.new.to_string(),
     });
     let breaks = breaks.collect();
-    Ok(Json(EstimatesBody { metric: query.metric.to_string(), from: from.to_rfc3339(), to: to.to_rfc3339(), groups, breaks }))
+    let gaps = gaps.into_iter().map(GapView::from).collect();
+    let (from, to) = (from.to_rfc3339(), to.to_rfc3339());
+    Ok(Json(EstimatesBody { metric: query.metric.to_string(), from, to, groups, breaks, gaps }))
+}
+
+/// Whether any of `gaps`, which touch the range, touch the time of a group.
+fn touches(gaps: &[Gap], key: &str, group_by: &GroupBy) -> bool {
+    let GroupBy::Hours(hours) = group_by else { return true };
+    let Ok(start) = Timestamp::parse(key) else { return true };
+    let end = Timestamp(start.0.saturating_add(hours.saturating_mul(3_600_000)));
+    gaps.iter().any(|gap| gap.since < end && gap.until.is_none_or(|until| until > start))
 }
 
 async fn humans(server: &Server, query: &EstimatesQuery) -> Result<Humans, ApiError> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use assize_core::control::Scope;
 use assize_core::results::{InteractionRecord, MetricRecord};
-use assize_core::{DecisionState, Interaction, ProjectName, Step};
+use assize_core::{DecisionState, Interaction, ProjectName, Step, Timestamp};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,7 +18,8 @@ use super::error::{ApiError, ErrorBody, ErrorDetail};
 use super::params::{ListParams, Params, Segments};
 use super::verdicts::VerdictBody;
 use super::{Server, receive};
-use crate::ingest;
+use crate::access::Principal;
+use crate::ingest::{self, Draft, ItemError};
 use crate::pipeline::accept::{Receipt, accept};
 
 /// What became of a request's items.
@@ -91,20 +93,51 @@ pub struct UsageBody {
 /// Send interactions: one object, an array, or NDJSON. Answered when every accepted item is on disk.
 #[utoipa::path(post, path = "/v1/interactions", tag = "ingest", request_body = InteractionBody,
     responses((status = 202, body = ReceiptBody), (status = 400, body = ReceiptBody, description = "nothing was accepted; a body that cannot be read is answered with an error"),
-        (status = 401, body = ErrorBody), (status = 413, body = ErrorBody), (status = 503, body = ErrorBody)))]
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody, description = "the key may not send, or `tenant_disabled`: do not send it again"),
+        (status = 413, body = ErrorBody), (status = 503, body = ErrorBody, description = "come back after `Retry-After` seconds")))]
 pub async fn create(
     State(server): State<Arc<Server>>,
     Sender(who): Sender,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let now = server.clock().now();
+    // An admin's key may send for other projects, whose tenants are asked about one by one below.
+    if !who.may(Scope::Admin) {
+        receive::taken(&server, &who, &who.project)?;
+    }
     let _place = receive::admit(&server)?;
     let body = receive::body(&server, &headers, body).await?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let decoded = ingest::json::decode(&body, content_type).inspect_err(|error| server.pipeline.counters.refuse(error.code))?;
-    let receipt = accept(&server.pipeline, &who, decoded.items).await?;
+    let items = refuse_disabled(&who, decoded.items, now);
+    if let Some(error) = all_refused(&items) {
+        server.pipeline.counters.refuse(error.code);
+        return Err(receive::disabled(error));
+    }
+    let receipt = accept(&server.pipeline, &who, items).await?;
     let status = if receipt.accepted + receipt.duplicate > 0 { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
     Ok((status, Json(ReceiptBody::from(receipt))).into_response())
+}
+
+type Item = Result<Draft, ItemError>;
+
+/// Turns away the items for projects of which nothing is taken.
+fn refuse_disabled(who: &Principal, items: Vec<Item>, now: Timestamp) -> Vec<Item> {
+    let own = who.refused(&who.project, now);
+    let refused = |draft: &Draft| match &draft.project {
+        None => own.clone(),
+        // Who may not reach a project learns nothing about it.
+        Some(name) => who.reach(name).ok().and_then(|project| who.refused(&project, now)),
+    };
+    items.into_iter().map(|item| item.and_then(|draft| refused(&draft).map_or(Ok(draft), Err))).collect()
+}
+
+/// Why nothing is taken, where that is the reason for every item.
+fn all_refused(items: &[Item]) -> Option<ItemError> {
+    let is_refused = |item: &Item| matches!(item, Err(error) if error.code == "tenant_disabled");
+    let first = items.first()?.as_ref().err()?;
+    items.iter().all(is_refused).then(|| first.clone())
 }
 
 /// An interaction and what became of it.

@@ -97,7 +97,7 @@ pub async fn projects(State(server): State<Arc<Server>>, Admin(_): Admin) -> Jso
     responses((status = 201), (status = 200, description = "it existed"), (status = 400, body = ErrorBody)))]
 pub async fn create_project(
     State(server): State<Arc<Server>>,
-    Admin(_): Admin,
+    Admin(who): Admin,
     Segments(name): Segments<String>,
     headers: HeaderMap,
     body: Body,
@@ -110,7 +110,7 @@ pub async fn create_project(
         None => TenantName::new(name.as_str()),
     };
     let tenant = tenant.map_err(|error| ApiError::bad_request("invalid_field", format!("tenant: {error}")))?;
-    let created = server.access.create_project(Project { name, tenant, created_at: server.clock().now() }).await?;
+    let created = server.access.create_project(Project { name, tenant, created_at: server.clock().now() }, &who.key_id).await?;
     Ok(if created { StatusCode::CREATED } else { StatusCode::OK })
 }
 
@@ -142,7 +142,8 @@ pub async fn create(
         return Err(ApiError::bad_request("invalid_field", "a key needs at least one scope, and a label of at most 200 bytes"));
     }
     let project = who.project_named(&name)?;
-    let key = server.access.create_key(None, project, request.scopes, &request.label, server.clock().now()).await?;
+    let key =
+        server.access.create_key(None, project, request.scopes, &request.label, (&who.key_id, server.clock().now())).await?;
     Ok((StatusCode::CREATED, Json(NewKeyBody { id: key.id, key: key.key })))
 }
 
@@ -156,7 +157,7 @@ pub async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     let project = who.project_named(&name)?;
     let known = server.access.keys().await?.iter().any(|key| key.id == id && key.project == project);
-    if known && server.access.revoke_key(&id, server.clock().now()).await? {
+    if known && server.access.revoke_key(&id, &who.key_id, server.clock().now()).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_key", format!("project {project} has no key {id:?} in force")))

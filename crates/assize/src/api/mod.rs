@@ -1,5 +1,6 @@
 //! The surfaces over HTTP: ingestion, REST, OpenAPI, health and the dashboard's pages, on one port.
 
+pub mod audit;
 pub mod auth;
 pub mod cache;
 pub mod compare;
@@ -22,10 +23,14 @@ pub mod outcomes;
 pub mod overload;
 pub mod pages;
 pub mod params;
+pub mod platform;
 pub mod receive;
 pub mod reviews;
 pub mod scores;
 pub mod spend;
+pub mod tenants;
+pub mod tenants_change;
+pub mod tenants_view;
 pub mod verdicts;
 
 use std::sync::Arc;
@@ -114,6 +119,14 @@ pub fn router(server: Arc<Server>, surfaces: Surfaces) -> Router {
             .route("/v1/projects/{project}/metrics/{metric}/bridge", get(compare::show))
             .route("/v1/estimates/compare", get(compare::compare))
             .route("/v1/judges", get(judges::list))
+            .route("/v1/tenants", get(tenants::list).post(tenants::create))
+            .route("/v1/tenants/{name}", get(tenants::show).patch(tenants::patch).delete(tenants::delete))
+            .route("/v1/tenants/{name}/budget", put(tenants::put_budget))
+            .route("/v1/tenants/{name}/sampling", put(tenants::put_sampling).delete(tenants::delete_sampling))
+            .route("/v1/tenants/{name}/disable", post(tenants::disable))
+            .route("/v1/tenants/{name}/enable", post(tenants::enable))
+            .route("/v1/platform/budget", get(platform::show).put(platform::put))
+            .route("/v1/audit", get(audit::list))
             .merge(pages::router());
     }
     let router =

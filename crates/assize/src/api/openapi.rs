@@ -5,8 +5,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    cache, compare, dry_run, estimates, health, interactions, judges, keys, labels, metrics, otlp, outcomes, reviews, scores,
-    spend, verdicts,
+    audit, cache, compare, dry_run, estimates, health, interactions, judges, keys, labels, metrics, otlp, outcomes, platform,
+    reviews, scores, spend, tenants, verdicts,
 };
 
 #[derive(OpenApi)]
@@ -43,6 +43,19 @@ use super::{
         metrics::versions,
         dry_run::run,
         judges::list,
+        tenants::list,
+        tenants::create,
+        tenants::show,
+        tenants::patch,
+        tenants::delete,
+        tenants::put_budget,
+        tenants::put_sampling,
+        tenants::delete_sampling,
+        tenants::disable,
+        tenants::enable,
+        platform::show,
+        platform::put,
+        audit::list,
         compare::compare,
         compare::show,
         health::live,
@@ -50,7 +63,7 @@ use super::{
         health::counters,
         document
     ),
-    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "labels", description = "What people say"), (name = "control", description = "Projects and keys"), (name = "operation", description = "Is it well?")),
+    tags((name = "ingest", description = "Send interactions"), (name = "results", description = "Ask"), (name = "labels", description = "What people say"), (name = "control", description = "Tenants, projects and keys, and who changed what"), (name = "operation", description = "Is it well?")),
     security(("bearer" = []), ("basic" = [])),
     modifiers(&Keys, &Langfuse)
 )]

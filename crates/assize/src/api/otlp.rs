@@ -17,7 +17,7 @@ use super::error::{ApiError, CHALLENGE};
 use super::{Server, auth, receive};
 use crate::access::Principal;
 use crate::ingest::otlp::{logs as log_records, traces as spans};
-use crate::ingest::{Logs, Refusals, Traces};
+use crate::ingest::{ItemError, Logs, Refusals, Traces};
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +150,14 @@ pub fn grpc_code(status: StatusCode) -> i32 {
 
 /// Accepts decoded spans; what was refused is said in a partial success.
 pub async fn receive_traces(server: &Server, who: &Principal, traces: Traces) -> Result<ExportTraceServiceResponse, ApiError> {
+    // An exporter sends again what fails: what is not wanted is taken and refused, span by span.
+    if let Some(error) = who.refused(&who.project, server.clock().now()) {
+        let spans = traces.drafts.len().saturating_add(traces.ignored).saturating_add(traces.refused.count);
+        server.pipeline.counters.reject(error.code, spans);
+        let rejected_spans = i64::try_from(spans).unwrap_or(i64::MAX);
+        let partial_success = ExportTracePartialSuccess { rejected_spans, error_message: told(error) };
+        return Ok(ExportTraceServiceResponse { partial_success: Some(partial_success) });
+    }
     server.pipeline.counters.ignore_spans(traces.ignored);
     let receipt = server.waiting.spans(&server.pipeline, who, traces.drafts).await?;
     let refused = refused(&traces.refused, &receipt.rejected);
@@ -160,6 +168,13 @@ pub async fn receive_traces(server: &Server, who: &Principal, traces: Traces) ->
 
 /// Accepts decoded log records; what was refused is said in a partial success.
 pub async fn receive_logs(server: &Server, who: &Principal, logs: Logs) -> Result<ExportLogsServiceResponse, ApiError> {
+    if let Some(error) = who.refused(&who.project, server.clock().now()) {
+        let records = logs.contents.len().saturating_add(logs.ignored).saturating_add(logs.refused.count);
+        server.pipeline.counters.reject(error.code, records);
+        let rejected_log_records = i64::try_from(records).unwrap_or(i64::MAX);
+        let partial_success = ExportLogsPartialSuccess { rejected_log_records, error_message: told(error) };
+        return Ok(ExportLogsServiceResponse { partial_success: Some(partial_success) });
+    }
     let receipt = server.waiting.contents(&server.pipeline, who, logs.contents).await?;
     let refused = refused(&logs.refused, &receipt.rejected);
     let partial_success =
@@ -167,7 +182,11 @@ pub async fn receive_logs(server: &Server, who: &Principal, logs: Logs) -> Resul
     Ok(ExportLogsServiceResponse { partial_success })
 }
 
-fn refused(refusals: &Refusals, rejected: &[(usize, crate::ingest::ItemError)]) -> Option<(i64, String)> {
+fn told(error: ItemError) -> String {
+    format!("{}: {}", error.code, error.message)
+}
+
+fn refused(refusals: &Refusals, rejected: &[(usize, ItemError)]) -> Option<(i64, String)> {
     let count = refusals.count + rejected.len();
     let told = refusals.summary().into_iter().chain(rejected.iter().take(20).map(|(_, error)| error.message.clone()));
     let message = told.collect::<Vec<_>>().join("; ");

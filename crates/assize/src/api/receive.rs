@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use assize_core::ProjectName;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -10,7 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Server;
 use super::error::ApiError;
-use crate::ingest;
+use crate::access::Principal;
+use crate::ingest::{self, ItemError};
 
 /// A body that is not here by then never comes.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -25,6 +27,22 @@ pub fn admit(server: &Server) -> Result<OwnedSemaphorePermit, ApiError> {
             super::overload::retry_after(),
         )
     })
+}
+
+/// Whether anything of `project` is taken; 403 with the reason where its tenant is disabled.
+pub fn taken(server: &Server, who: &Principal, project: &ProjectName) -> Result<(), ApiError> {
+    match who.refused(project, server.clock().now()) {
+        None => Ok(()),
+        Some(error) => {
+            server.pipeline.counters.refuse(error.code);
+            Err(disabled(error))
+        }
+    }
+}
+
+/// The answer to a sender of whom nothing is taken.
+pub fn disabled(error: ItemError) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, error.code, error.message)
 }
 
 /// The whole body, decompressed.

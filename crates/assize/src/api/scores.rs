@@ -120,6 +120,7 @@ pub async fn create(
         Some(name) if !name.is_empty() => who.project_named(name)?,
         _ => who.project.clone(),
     };
+    receive::taken(&server, &who, &project)?;
     let body = receive::body(&server, &headers, body).await?;
     let (requests, _) = items::read::<ScoreRequest>(&body)?;
     if !who.admits(requests.len()) {

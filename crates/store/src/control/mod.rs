@@ -1,6 +1,8 @@
-//! Backends of control: projects, keys and policies.
+//! Backends of control: projects, keys, policies, tenants, and the log of their changes.
 
+mod audit;
 mod sqlite;
+mod tenants;
 
 use std::sync::Arc;
 
