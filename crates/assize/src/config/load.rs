@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::budget::PlatformBudget;
 use super::export::ExportSpec;
 use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
@@ -52,6 +53,7 @@ struct File {
     ingest: Ingest,
     store: Store,
     cache: Cache,
+    budget: PlatformBudget,
     batch: Batch,
     score: Score,
     report: Report,
@@ -95,6 +97,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         ingest: file.ingest,
         store: file.store,
         cache: file.cache,
+        budget: file.budget,
         batch: file.batch,
         score: file.score,
         report: file.report,

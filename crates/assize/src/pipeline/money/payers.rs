@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::Policies;
 use assize_core::{Budget, PlatformPolicy, ProjectName, TenantName, TenantPolicy};
 
 /// What the flow asks of those who pay: in memory, and never late by more than a second.
@@ -14,6 +15,20 @@ pub trait Payers: Send + Sync {
 
     /// What holds for all together.
     fn platform(&self) -> PlatformPolicy;
+}
+
+impl Payers for Policies {
+    fn policy_of(&self, project: &ProjectName) -> (TenantName, Arc<TenantPolicy>) {
+        Self::policy_of(self, project)
+    }
+
+    fn policy(&self, tenant: &TenantName) -> Option<Arc<TenantPolicy>> {
+        Self::policy(self, tenant)
+    }
+
+    fn platform(&self) -> PlatformPolicy {
+        Self::platform(self)
+    }
 }
 
 /// Every project pays for itself under one policy, as in `eval`.
