@@ -11,5 +11,6 @@ mod writer;
 pub(crate) use error::{damaged, failure};
 pub(crate) use lock::{claim, create_directory, io};
 pub(crate) use migrate::Migration;
-pub(crate) use open::{Database, Durability, Shape};
+pub(crate) use open::{Database, Durability, Opened, Shape, open};
+pub(crate) use readers::Readers;
 pub(crate) use writer::OnFull;

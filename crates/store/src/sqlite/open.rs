@@ -51,13 +51,7 @@ impl<S: Default + Send + 'static> Database<S> {
 
     /// As [`Self::open`], as durable as is said.
     pub fn open_with(directory: &Path, shape: &Shape, durability: Durability) -> Result<Self, StoreError> {
-        let directory = create_directory(directory)?;
-        let claim = shape.exclusive.then(|| claim(&directory, shape.file)).transpose()?;
-        let path = directory.join(shape.file);
-        // Made here so that it is never readable to others; SQLite gives the files beside it the same mode.
-        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(|error| io(&path, &error))?;
-        let mut connection = connect(&path, shape.cache_kib, durability)?;
-        migrate(&mut connection, &path, shape.migrations)?;
+        let Opened { path, connection, claim } = open(directory, shape, durability)?;
         Ok(Self { writer: Writer::start(connection, path.clone())?, readers: Readers::new(path.clone()), path, _claim: claim })
     }
 
@@ -85,6 +79,26 @@ impl<S: Default + Send + 'static> Database<S> {
     {
         self.readers.read(operation).await
     }
+}
+
+/// A file whose schema is the present one, for a writer that is not [`Database`]'s.
+pub(crate) struct Opened {
+    pub path: PathBuf,
+    pub connection: Connection,
+    /// To be held for as long as the file is in use.
+    pub claim: Option<Claim>,
+}
+
+/// Opens or creates the file in `directory`.
+pub(crate) fn open(directory: &Path, shape: &Shape, durability: Durability) -> Result<Opened, StoreError> {
+    let directory = create_directory(directory)?;
+    let claim = shape.exclusive.then(|| claim(&directory, shape.file)).transpose()?;
+    let path = directory.join(shape.file);
+    // Made here so that it is never readable to others; SQLite gives the files beside it the same mode.
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(|error| io(&path, &error))?;
+    let mut connection = connect(&path, shape.cache_kib, durability)?;
+    migrate(&mut connection, &path, shape.migrations)?;
+    Ok(Opened { path, connection, claim })
 }
 
 fn connect(path: &Path, cache_kib: u32, durability: Durability) -> Result<Connection, StoreError> {

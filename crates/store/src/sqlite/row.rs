@@ -141,18 +141,19 @@ fn outcome_of(code: u8) -> Option<Outcome> {
     Outcome::ALL.into_iter().find(|outcome| outcome_code(*outcome) == code)
 }
 
-struct Out(Vec<u8>);
+/// Bytes as they are written.
+pub(crate) struct Out(pub Vec<u8>);
 
 impl Out {
-    fn byte(&mut self, byte: u8) {
+    pub fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
-    fn fixed(&mut self, bytes: [u8; 8]) {
+    pub fn fixed(&mut self, bytes: [u8; 8]) {
         self.0.extend_from_slice(&bytes);
     }
 
-    fn count(&mut self, mut value: u64) {
+    pub fn count(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -160,12 +161,12 @@ impl Out {
         self.0.push(value as u8);
     }
 
-    fn text(&mut self, text: &str) {
+    pub fn text(&mut self, text: &str) {
         self.count(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
             write(self, value);
@@ -173,22 +174,23 @@ impl Out {
     }
 }
 
-struct In<'a>(&'a [u8]);
+/// Bytes that are still to be read.
+pub(crate) struct In<'a>(pub &'a [u8]);
 
 impl<'a> In<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn count(&mut self) -> Option<u64> {
+    pub fn count(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -200,14 +202,14 @@ impl<'a> In<'a> {
         None
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub fn text(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.count()?).ok()?;
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
     }
 
-    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.byte()? {
             0 => Some(None),
             1 => Some(Some(read(self)?)),
@@ -215,7 +217,7 @@ impl<'a> In<'a> {
         }
     }
 
-    fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let length = usize::try_from(self.count()?).ok()?;
         // Every item takes a byte at least, so that a damaged length cannot ask for more memory than there is text.
         if length > self.0.len() {
