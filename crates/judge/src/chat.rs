@@ -6,7 +6,7 @@ mod call;
 
 use std::sync::Arc;
 
-use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge};
+use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge, Tightness};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, Price, ProviderName, TokenUsage, Verdict};
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -15,12 +15,13 @@ pub use call::Call;
 use call::System;
 
 use crate::answer::{self, Answer, logprobs, packed, word};
+use crate::bounds::{self, Constants, Counting, overhead};
 use crate::check::SpecError;
 use crate::prices;
 use crate::prompt::packed::{PackedPrompt, QUESTIONS_MAX};
 use crate::prompt::{self, FRAME, FRAME_YES_NO, Prompt};
 use crate::providers::{Completion, Provider};
-use crate::spec::{ChatSpec, Question, ScoreFrom};
+use crate::spec::{ChatSpec, Question, ResponseFormat, ScoreFrom};
 
 /// A judge that asks a model of a provider about an interaction.
 pub struct ChatJudge {
@@ -31,6 +32,8 @@ pub struct ChatJudge {
     versions: Vec<JudgeVersion>,
     price: Option<Price>,
     provider: Arc<dyn Provider>,
+    counting: Counting,
+    constants: Constants,
 }
 
 /// How the questions are put.
@@ -81,6 +84,8 @@ impl ChatJudge {
             frame,
             spec: spec.clone(),
             price,
+            counting: Counting::of(provider.kind(), &spec.model),
+            constants: Constants::default(),
             provider,
         })
     }
@@ -183,6 +188,27 @@ impl ChatJudge {
             Frame::Single { .. } => "",
             Frame::Packed(prompt) => prompt.id(at).unwrap_or_default(),
         }
+    }
+
+    /// The most that one call can cost that asks `asked`; `None` where it would not be sent.
+    fn bound_of_call(&self, interaction: &Interaction, asked: &[usize], tightness: Tightness) -> Option<NanoUsd> {
+        let price = self.price?;
+        let mut order = asked.to_vec();
+        order.sort_unstable();
+        let constant = self.constants.of(&order, || {
+            let call = self.call(interaction, asked).ok()?;
+            let request = call.request();
+            let schema = (request.response_format == ResponseFormat::JsonSchema).then_some(request.schema.get());
+            let around = overhead::chat(self.provider.kind(), self.counting, &self.spec.model, schema);
+            Some(self.counting.tight(request.system).saturating_add(around))
+        })?;
+        let without_context = match &self.frame {
+            Frame::Single { prompts, .. } => prompts.get(*order.first()?)?.without_context(),
+            Frame::Packed(prompt) => prompt.without_context(&order),
+        };
+        let item = bounds::item(self.counting, interaction, without_context, tightness);
+        let output = u64::from(self.spec.max_completion_tokens).saturating_mul(order.len() as u64);
+        bounds::cost(&price, constant.saturating_add(item), output)
     }
 
     async fn ask(&self, interaction: &Interaction, asked: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
@@ -355,6 +381,16 @@ impl CalledJudge for ChatJudge {
         match self.frame {
             Frame::Single { .. } => 1,
             Frame::Packed(_) => QUESTIONS_MAX,
+        }
+    }
+
+    fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {
+        match &self.frame {
+            Frame::Packed(_) => self.bound_of_call(interaction, questions, tightness),
+            Frame::Single { .. } => questions
+                .iter()
+                .filter_map(|question| self.bound_of_call(interaction, std::slice::from_ref(question), tightness))
+                .reduce(NanoUsd::plus),
         }
     }
 

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge};
+use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge, Tightness};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, Price, ProviderName, TokenUsage, Verdict};
 use async_trait::async_trait;
 
+use crate::bounds::{self, Constants, Counting, overhead};
 use crate::check::SpecError;
 use crate::prompt::item;
 use crate::prompt::predicates::{FRAME, OPENING, predicate};
@@ -35,6 +36,8 @@ pub struct DecisionsJudge {
     prompt_cache_key: JudgeVersion,
     price: Option<Price>,
     decider: Arc<dyn Decider>,
+    counting: Counting,
+    constants: Constants,
 }
 
 struct Asked {
@@ -78,6 +81,8 @@ impl DecisionsJudge {
             prompt_cache_key: JudgeVersion::of(&frame),
             spec: spec.clone(),
             price,
+            counting: Counting::of(decider.kind(), &spec.model),
+            constants: Constants::default(),
             decider,
         })
     }
@@ -147,6 +152,24 @@ impl CalledJudge for DecisionsJudge {
 
     fn questions_max(&self) -> usize {
         self.decider.questions_max()
+    }
+
+    fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {
+        let price = self.price?;
+        if questions.is_empty() || questions.len() > self.questions_max() {
+            return None;
+        }
+        let mut order = questions.to_vec();
+        order.sort_unstable();
+        let asked = order.iter().map(|&at| self.asked.get(at)).collect::<Option<Vec<_>>>()?;
+        let constant = self.constants.of(&order, || {
+            let texts = asked.iter().flat_map(|asked| [asked.id.as_str(), asked.instructions.as_str()]).chain([OPENING]);
+            let tokens = texts.map(|text| self.counting.tight(text)).fold(0, u64::saturating_add);
+            Some(tokens.saturating_add(overhead::decisions(asked.len())))
+        })?;
+        let without_context = asked.iter().all(|asked| asked.question.without_context);
+        let item = bounds::item(self.counting, interaction, without_context, tightness);
+        bounds::cost(&price, constant.saturating_add(item), overhead::decided(asked.len()))
     }
 
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {

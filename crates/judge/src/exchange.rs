@@ -206,6 +206,11 @@ pub(crate) fn price(usd: Option<f64>) -> Result<NanoUsd, SpecError> {
     }
 }
 
+/// What `calls` calls cost at `price` each, where that is anything.
+pub(crate) fn bound(price: NanoUsd, calls: usize) -> Option<NanoUsd> {
+    Some(NanoUsd(price.0.saturating_mul(calls as u64))).filter(|most| *most > NanoUsd::ZERO)
+}
+
 /// The judge's own name as that of its provider: it needs no `[[provider]]`.
 pub(crate) fn provider(judge: &JudgeName) -> Result<ProviderName, SpecError> {
     ProviderName::new(judge.as_str()).map_err(|error| SpecError::new("name", error.to_string()))

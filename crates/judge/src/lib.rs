@@ -6,12 +6,13 @@
 //! a score out of the [`answer`]; a decision model ([`decisions`]) gives a probability for each of many questions. Either makes one
 //! attempt: retries, pacing and money are the caller's. A classifier of the [`bert`] kind runs in this process. The operator's own code
 //! judges as a script ([`command`]) or a service ([`http_judge`]), which may not be at an address that [`addresses`] refuses.
-//! [`metrics`] holds the questions that come with the product, [`prices`] what known models charge.
+//! [`metrics`] holds the questions that come with the product, [`prices`] what known models charge, [`bounds`] what a call can cost.
 #![warn(missing_docs)]
 
 pub mod addresses;
 pub mod answer;
 pub mod bert;
+pub mod bounds;
 pub mod cache_key;
 pub mod chat;
 pub mod check;

@@ -9,7 +9,7 @@
 pub mod packed;
 pub mod predicates;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use assize_core::{Interaction, Message, Role};
 use minijinja::{Environment, UndefinedBehavior, context};
@@ -122,6 +122,11 @@ impl Prompt {
         &self.system_json
     }
 
+    /// Whether the item is shown without its context.
+    pub fn without_context(&self) -> bool {
+        self.without_context
+    }
+
     /// The user message: the item, its texts verbatim.
     pub fn item(&self, interaction: &Interaction) -> String {
         item(interaction, self.without_context)
@@ -139,22 +144,32 @@ pub fn item(interaction: &Interaction, without_context: bool) -> String {
     let code = code(&texts);
     let bytes: usize = texts().map(|text| text.len() + 64).sum();
     let mut item = String::with_capacity(bytes + 128);
-    let _ = writeln!(item, "Item to judge. The code of its tags is {code}.");
+    // A string takes all that is written.
+    let _ = lay_out(&mut item, interaction, without_context, &code);
+    item
+}
+
+/// As long as any code.
+pub(crate) const CODE_LIKE: &str = "000000000000";
+
+/// Writes the item between tags with `code`.
+pub(crate) fn lay_out(item: &mut impl Write, interaction: &Interaction, without_context: bool, code: &str) -> fmt::Result {
+    let context: &[String] = if without_context { &[] } else { &interaction.context };
+    writeln!(item, "Item to judge. The code of its tags is {code}.")?;
     if interaction.flags.truncated {
-        item.push_str("The sender cut some of its text short; do not count that against the answer.\n");
+        item.write_str("The sender cut some of its text short; do not count that against the answer.\n")?;
     }
     if let Some(system) = &interaction.system {
-        section(&mut item, "system", &code, system);
+        section(item, "system", code, system)?;
     }
     for document in context {
-        section(&mut item, "context", &code, document);
+        section(item, "context", code, document)?;
     }
     if let Some(reference) = &interaction.reference {
-        section(&mut item, "reference", &code, reference);
+        section(item, "reference", code, reference)?;
     }
-    conversation(&mut item, "input", &code, &interaction.input, Role::User);
-    conversation(&mut item, "output", &code, &interaction.output, Role::Assistant);
-    item
+    conversation(item, "input", code, &interaction.input, Role::User)?;
+    conversation(item, "output", code, &interaction.output, Role::Assistant)
 }
 
 fn rendered(template: &str, question: &Question) -> Result<String, SpecError> {
@@ -174,25 +189,25 @@ fn rendered(template: &str, question: &Question) -> Result<String, SpecError> {
     Ok(text)
 }
 
-fn section(item: &mut String, name: &str, code: &str, text: &str) {
-    let _ = write!(item, "<{name}-{code}>\n{text}\n</{name}-{code}>\n");
+fn section(item: &mut impl Write, name: &str, code: &str, text: &str) -> fmt::Result {
+    write!(item, "<{name}-{code}>\n{text}\n</{name}-{code}>\n")
 }
 
 /// One message of the expected role stands alone; anything else is laid out turn by turn.
-fn conversation(item: &mut String, name: &str, code: &str, messages: &[Message], expected: Role) {
+fn conversation(item: &mut impl Write, name: &str, code: &str, messages: &[Message], expected: Role) -> fmt::Result {
     if let [only] = messages
         && only.role == expected
         && only.tool.is_none()
     {
         return section(item, name, code, &only.content);
     }
-    let _ = writeln!(item, "<{name}-{code}>");
+    writeln!(item, "<{name}-{code}>")?;
     for message in messages {
         let role = message.role.as_str();
         let tool = message.tool.as_ref().map_or(String::new(), |tool| format!(" tool={tool:?}"));
-        let _ = write!(item, "<{role}-{code}{tool}>\n{}\n</{role}-{code}>\n", message.content);
+        write!(item, "<{role}-{code}{tool}>\n{}\n</{role}-{code}>\n", message.content)?;
     }
-    let _ = writeln!(item, "</{name}-{code}>");
+    writeln!(item, "</{name}-{code}>")
 }
 
 /// Twelve hexadecimal digits, derived from all texts, that occur in none of them.

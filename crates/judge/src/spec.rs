@@ -283,8 +283,8 @@ pub struct DecisionsSpec {
 }
 
 fn max_completion_tokens() -> u32 {
-    // A score and a sentence take about 50; a reason cut off would be an invalid answer, paid for.
-    200
+    // A score and a sentence take about 50. Money is set aside for all of them; a model that thinks first needs more.
+    100
 }
 
 /// How a model is held to the form of a verdict. Whatever comes back is validated all the same.

@@ -98,7 +98,7 @@ async fn the_request_is_as_documented() {
     assert_eq!(
         body,
         json!({
-            "model": "gpt-4o-2024-05-13", "temperature": 0.0, "seed": 7, "max_completion_tokens": 200,
+            "model": "gpt-4o-2024-05-13", "temperature": 0.0, "seed": 7, "max_completion_tokens": 100,
             "response_format": {"type": "json_schema", "json_schema": {"name": "verdict", "strict": true, "schema": {
                 "type": "object", "required": ["score", "reason"], "additionalProperties": false,
                 "properties": {"score": {"type": "number", "minimum": 0, "maximum": 1}, "reason": {"type": "string"}},

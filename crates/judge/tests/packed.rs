@@ -132,7 +132,7 @@ async fn an_answer_cut_short_keeps_what_was_complete() {
     let verdicts = judge(&fake, json!({"packed": true})).attempt(&item("No."), &[0, 1]).await;
     assert_eq!(verdicts[0].as_ref().unwrap().score, 1.0);
     let failure = verdicts[1].as_ref().unwrap_err();
-    assert!(failure.message.contains("max_completion_tokens = 200"), "{failure}");
+    assert!(failure.message.contains("max_completion_tokens = 100"), "{failure}");
 }
 
 #[test]

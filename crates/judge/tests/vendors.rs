@@ -96,7 +96,7 @@ async fn the_request_to_anthropic_is_as_documented() {
     assert_eq!(
         request.body,
         json!({
-            "model": "claude-haiku-4-5", "max_tokens": 200, "temperature": 0.0,
+            "model": "claude-haiku-4-5", "max_tokens": 100, "temperature": 0.0,
             "system": [{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}],
             "messages": [{"role": "user", "content": request.item}],
             "output_config": {"format": {"type": "json_schema", "schema": {
@@ -127,7 +127,7 @@ async fn the_request_to_gemini_is_as_documented() {
             "systemInstruction": {"parts": [{"text": request.system}]},
             "contents": [{"role": "user", "parts": [{"text": request.item}]}],
             "generationConfig": {
-                "maxOutputTokens": 200, "temperature": 0.0, "seed": 7, "responseMimeType": "application/json",
+                "maxOutputTokens": 100, "temperature": 0.0, "seed": 7, "responseMimeType": "application/json",
                 "responseJsonSchema": {
                     "type": "object", "required": ["score", "reason"], "additionalProperties": false,
                     "properties": {"score": {"type": "number", "minimum": 0, "maximum": 1}, "reason": {"type": "string"}},
@@ -136,8 +136,8 @@ async fn the_request_to_gemini_is_as_documented() {
         })
     );
     for (format, config) in [
-        ("json_object", json!({"maxOutputTokens": 200, "responseMimeType": "application/json"})),
-        ("text", json!({"maxOutputTokens": 200})),
+        ("json_object", json!({"maxOutputTokens": 100, "responseMimeType": "application/json"})),
+        ("text", json!({"maxOutputTokens": 100})),
     ] {
         ask(&vendor.judge(&provider, Some(KEY), json!({"response_format": format})), &interaction("a", "b")).await.unwrap();
         let other = provider.last_request().unwrap();

@@ -11,7 +11,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use assize_core::judge::{CallFailure, CalledJudge};
+use assize_core::judge::{CallFailure, CalledJudge, Tightness};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, ProviderName, Verdict};
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -108,6 +108,10 @@ impl CalledJudge for CommandJudge {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn bound(&self, _interaction: &Interaction, questions: &[usize], _tightness: Tightness) -> Option<NanoUsd> {
+        exchange::bound(self.price, questions.iter().filter(|&&at| at < self.asked.len()).count())
     }
 
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {

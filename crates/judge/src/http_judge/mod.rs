@@ -6,7 +6,7 @@ mod spec;
 use std::ffi::OsString;
 use std::time::{Duration, Instant, SystemTime};
 
-use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge};
+use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge, Tightness};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, ProviderName, Timestamp, Verdict};
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -245,6 +245,10 @@ impl CalledJudge for HttpJudge {
 
     fn model(&self) -> &str {
         &self.host
+    }
+
+    fn bound(&self, _interaction: &Interaction, questions: &[usize], _tightness: Tightness) -> Option<NanoUsd> {
+        exchange::bound(self.price, questions.iter().filter(|&&at| at < self.asked.len()).count())
     }
 
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>> {
