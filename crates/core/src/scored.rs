@@ -100,10 +100,9 @@ pub struct Scored {
     /// Verdicts that are new since the last record, in cascade order. The reference's is last where the outcome is `judged`, or `reused`
     /// by the exact cache.
     pub verdicts: Vec<Verdict>,
-    /// The draws between called tiers so far, in cascade order; those on record already stay as they are there.
+    /// The draws between called tiers so far, in cascade order; those on record already stay as they are there. With which probability
+    /// the last tier that was drawn was to see the interaction follows from them: see [`standing`].
     pub steps: Vec<Step>,
-    /// The cumulative probability with which the last tier that was drawn was to see it.
-    pub probability: f64,
     /// The calls that were made, failed ones included.
     pub calls: Vec<CallRecord>,
     /// When this was decided.

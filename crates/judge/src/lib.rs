@@ -16,6 +16,7 @@ pub mod bounds;
 pub mod cache_key;
 pub mod chat;
 pub mod check;
+mod client;
 pub mod command;
 pub mod decisions;
 mod exchange;

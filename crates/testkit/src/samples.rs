@@ -161,7 +161,6 @@ pub fn judged(row: &Accepted, metric_name: &str, score: f64) -> Scored {
         verdicts: vec![verdict("gpt-4o", score)],
         calls: vec![call(&call_id, at)],
         steps: Vec::new(),
-        probability: row.decision(&metric(metric_name)).map_or(1.0, |decision| decision.probability),
         at,
     }
 }

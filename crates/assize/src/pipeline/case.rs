@@ -128,9 +128,9 @@ pub fn open<'a>(
     let (expired, open): (Vec<&Decision>, Vec<&Decision>) =
         open_decisions(row, recorded).partition(|decision| age > age_max(pipeline, panel, decision));
     let reason = Reason::new("too_old", "it waited longer than score.max_age_hours");
-    let over = expired.iter().map(|decision| given_up(row, decision, recorded, Outcome::Expired, &reason, now));
+    let over = expired.iter().map(|decision| given_up(row, decision, Outcome::Expired, &reason, now));
     let mut over: Vec<Scored> = over.collect();
-    let failed = |decision: &&Decision, reason: &Reason| given_up(row, decision, recorded, Outcome::JudgeFailed, reason, now);
+    let failed = |decision: &&Decision, reason: &Reason| given_up(row, decision, Outcome::JudgeFailed, reason, now);
     let Some(panel) = panel else {
         over.extend(open.iter().map(|decision| failed(decision, &judge_gone())));
         return (over, None);
@@ -167,22 +167,13 @@ fn seated<'a>(panel: &'a Panel, decision: &Decision) -> Option<(&'a Metric, &'a 
     if metric.reference()?.version == decision.reference { Some((metric, panel.seats.get(at)?)) } else { None }
 }
 
-fn given_up(
-    row: &Arc<Accepted>,
-    decision: &Decision,
-    recorded: &Recorded,
-    outcome: Outcome,
-    reason: &Reason,
-    at: Timestamp,
-) -> Scored {
-    let mut steps = recorded.steps.iter().filter(|(metric, _)| *metric == decision.metric).map(|(_, step)| step);
+fn given_up(row: &Arc<Accepted>, decision: &Decision, outcome: Outcome, reason: &Reason, at: Timestamp) -> Scored {
     Scored {
         row: Arc::clone(row),
         metric: decision.metric.clone(),
         outcome: Some(outcome),
         reason: Some(reason.clone()),
         verdicts: Vec::new(),
-        probability: steps.next_back().map_or(decision.probability, |step| step.probability),
         steps: Vec::new(),
         calls: Vec::new(),
         at,

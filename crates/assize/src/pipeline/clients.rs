@@ -106,6 +106,7 @@ impl Providers {
             .map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", spec.name.as_str())))?;
         if let Some(known) = known {
             known.decider = Some(Arc::clone(&decider));
+            decider.headroom().into_iter().for_each(|headroom| gate.heed(headroom));
         }
         Ok((decider, gate))
     }
@@ -123,5 +124,39 @@ impl Providers {
             known.batches.clone_from(&batches);
         }
         Ok(batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assize_core::judge::CalledJudge as _;
+    use assize_judge::DecisionsJudge;
+    use assize_judge::spec::{DecisionsSpec, Question};
+    use assize_testkit::provider::{DecisionsProtocol, DecisionsReply, FakeDecisions, Reply};
+    use assize_testkit::samples;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_decisions_have_left_holds_back_their_providers_calls() {
+        let used_up = |_: &_| {
+            let reply = Reply::status(429).with_header("x-ratelimit-remaining-requests", "0");
+            DecisionsReply::Http(reply.with_header("x-ratelimit-reset-requests", "60s"))
+        };
+        let fake = FakeDecisions::start(used_up).await.unwrap();
+        for protocol in [DecisionsProtocol::OpenAi, DecisionsProtocol::Gemini] {
+            let kind = if protocol == DecisionsProtocol::OpenAi { "openai" } else { "gemini" };
+            let spec = json!({"name": "p", "kind": kind, "base_url": fake.base_url(protocol), "timeout_seconds": 5});
+            let spec: ProviderSpec = serde_json::from_value(spec).unwrap();
+            let (decider, gate) = Providers::default().decider(&spec).unwrap();
+            let question = Question { text: "Is it rude?".to_owned(), ..Question::default() };
+            let model: DecisionsSpec = serde_json::from_value(json!({"provider": "p", "model": "m"})).unwrap();
+            let judge = DecisionsJudge::open(&samples::judge("cheap"), &model, &[question], decider).unwrap();
+            assert!(gate.turn().await.is_ok());
+            assert!(judge.attempt(&samples::interaction("p", "i", samples::MORNING), &[0]).await[0].is_err());
+            let wait = gate.turn().await.err().and_then(|away| away.retry_after);
+            assert!(wait.is_some_and(|wait| wait > Duration::from_secs(50)), "{kind}: {wait:?}");
+        }
     }
 }

@@ -302,7 +302,6 @@ impl<'a> Course<'a> {
             reason: self.reason.clone().filter(|_| self.outcome.is_some()),
             verdicts: std::mem::take(&mut self.verdicts),
             steps: self.steps.clone(),
-            probability: self.probability,
             calls: std::mem::take(&mut self.calls),
             at,
         })

@@ -243,7 +243,6 @@ async fn keep_calls(
         reason: None,
         verdicts: Vec::new(),
         steps: Vec::new(),
-        probability: 1.0,
         calls,
         at: pipeline.clock.now(),
     };

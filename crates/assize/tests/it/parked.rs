@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use assize::pipeline::batch::Way;
+use assize::pipeline::batch::{self, Way};
 use assize::pipeline::score::hear;
-use assize_core::batch::Member;
+use assize_core::batch::{Lane, Member};
 use assize_core::queue::Leased;
-use assize_core::{MetricName, Outcome};
+use assize_core::{MetricName, Outcome, ProviderName};
 use assize_testkit::provider::{Behaviour, FakeProvider};
 use assize_testkit::samples;
 
 use crate::flow::Flow;
-use crate::harness::item;
+use crate::harness::{eventually, item};
 
 /// Two metrics that one judge is asked about in one call, and may be in half a day.
 fn two(provider: &FakeProvider) -> String {
@@ -111,4 +111,38 @@ async fn a_metric_that_may_wait_lets_no_other_grow_old() {
     flow.clock.0.advance(Duration::from_secs(11 * 3_600));
     hear(&flow.pipeline, entry, 0, Way::Queue).await.unwrap();
     assert_eq!((outcomes().await, provider.calls()), (vec![Some(Outcome::Expired); 2], 0));
+}
+
+#[tokio::test]
+async fn members_that_no_batch_takes_are_asked_several_at_once() {
+    let slow = Behaviour::score(1.0).latency(Duration::from_millis(200));
+    let provider = FakeProvider::start(slow).await.unwrap();
+    // No metric may wait any more: the judge takes no batches.
+    let flow = Flow::open(&crate::harness::config(&provider, "", "[sampling]\nrate = 1.0")).await.with_batches().await;
+    let lane = flow.pipeline.batch.as_ref().unwrap();
+    let ids: Vec<String> = (0..6).map(|at| format!("i-{at}")).collect();
+    for id in &ids {
+        let entry = leased(&flow, id).await.entry;
+        let member = Member {
+            id: id.clone(),
+            lane: Lane { provider: ProviderName::new("fake").unwrap(), model: "gpt-4o-2024-05-13".to_owned() },
+            judge: samples::judge("gpt"),
+            metrics: names(&["refusal"]),
+            parked_at: entry.row.accepted_at,
+            deadline: entry.row.accepted_at.plus(Duration::from_secs(12 * 3_600)),
+            entry,
+            retries: 0,
+        };
+        lane.store.park(&[member]).await.unwrap();
+    }
+    let all_are_judged = async {
+        for id in &ids {
+            eventually("it is judged", async || flow.metrics(id).await[0].outcome).await;
+        }
+        lane.stop.cancel();
+    };
+    tokio::join!(batch::run(&flow.pipeline), all_are_judged);
+    assert_eq!((provider.calls(), provider.batches().submitted()), (6, 0));
+    assert!(provider.in_flight_peak() > 1, "one after the other");
+    assert_eq!(waiting(&flow).await.len(), 0);
 }

@@ -10,7 +10,7 @@ use assize_core::judge::{CallFailure, CallFailureKind, CalledJudge, Tightness};
 use assize_core::{Interaction, JudgeName, JudgeVersion, NanoUsd, ProviderName, Timestamp, Verdict};
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
@@ -18,14 +18,12 @@ pub use spec::HttpSpec;
 
 use crate::addresses;
 use crate::check::SpecError;
+use crate::client::{self, causes};
 use crate::exchange::{self, Asked, Said};
 use crate::providers::rate_limits::{self, Wait};
 use crate::spec::Question;
 
 const BODY_BYTES_MAX: usize = 256 << 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than what servers and load balancers usually allow, so that it is we who close.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// A judge that asks a service.
 pub struct HttpJudge {
@@ -58,37 +56,19 @@ impl HttpJudge {
     ) -> Result<Self, SpecError> {
         spec.check()?;
         questions.iter().try_for_each(Question::check)?;
-        crate::providers::install_tls();
         let endpoint = spec.endpoint()?;
         let (headers, secrets) = headers(spec, variable)?;
         let timeout = Duration::from_secs(spec.timeout_seconds);
-        let mut client = Client::builder()
-            .user_agent(concat!("assize/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .timeout(timeout)
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(spec.concurrency);
-        if endpoint.scheme() == "http" {
-            // No redirect is followed either, so no certificate will be needed.
-            client = client.tls_certs_only([]);
-        }
+        let mut client = client::builder(&endpoint, headers, timeout, spec.concurrency).no_proxy();
         if !spec.allow_private {
             // The specification's check has looked at an address that is written out.
             client = addresses::public_only(client);
         }
         let client = client.build().map_err(|error| SpecError::new("url", format!("no client: {}", causes(&error))))?;
-        let host = endpoint.host_str().unwrap_or_default();
         Ok(Self {
             name: name.clone(),
             provider: exchange::provider(name)?,
-            host: endpoint.port().map_or(host.to_owned(), |port| format!("{host}:{port}")),
+            host: client::host(&endpoint),
             versions: questions.iter().map(|question| version(spec, &endpoint, question)).collect(),
             endpoint,
             client,
@@ -123,13 +103,14 @@ impl HttpJudge {
         if !status.is_success() {
             let wait = rate_limits::wait(response.headers(), Timestamp::from_system(SystemTime::now()));
             // Whatever becomes of the body, the status says what kind of failure it is.
-            let body = read(response).await.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let body =
+                client::read(response, BODY_BYTES_MAX).await.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             return Err(self.refused(status, wait, &body.unwrap_or(Value::Null), interaction));
         }
         let paid = |failure: CallFailure| CallFailure { cost: Some(self.price), ..failure };
         let invalid = |why: String| paid(CallFailure::new(CallFailureKind::InvalidAnswer, why));
         let host = &self.host;
-        let bytes = read(response).await.map_err(|error| self.broken(&error))?;
+        let bytes = client::read(response, BODY_BYTES_MAX).await.map_err(|error| self.broken(&error))?;
         let bytes = bytes.ok_or_else(|| invalid(format!("an answer from {host} of more than {BODY_BYTES_MAX} bytes")))?;
         // The error is not passed on: it may repeat what it stumbled over.
         let object: Map<String, Value> =
@@ -258,27 +239,4 @@ impl CalledJudge for HttpJudge {
         }
         verdicts
     }
-}
-
-/// The body, or `None` where it is longer than the limit.
-async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
-/// The chain of causes without the address, which may hold what is nobody's business; the outermost only says that something failed.
-fn causes(error: &reqwest::Error) -> String {
-    let mut chain = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        chain.push(error.to_string());
-        source = error.source();
-    }
-    if chain.is_empty() { "no cause was given".to_owned() } else { chain.join(": ") }
 }

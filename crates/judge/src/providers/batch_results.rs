@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::Completion;
 use super::attempt::Attempt;
 use super::batch_protocol::BatchProtocol;
-use super::connection::{BODY_BYTES_MAX, Connection, read};
+use super::connection::{BODY_BYTES_MAX, Connection};
+use crate::client;
 
 /// Reading a whole file takes no longer.
 const FILE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -152,7 +153,7 @@ impl Lines {
         };
         let status = response.status();
         if !status.is_success() {
-            let body = tokio::time::timeout(connection.timeout, read(response)).await;
+            let body = tokio::time::timeout(connection.timeout, client::read(response, BODY_BYTES_MAX)).await;
             let body = body.ok().and_then(Result::ok).flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             return Err(protocol.refused(&attempt, status.as_u16(), &body.unwrap_or(Value::Null)));
         }

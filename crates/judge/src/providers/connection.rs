@@ -15,14 +15,12 @@ use super::attempt::Attempt;
 use super::headroom::Headroom;
 use super::rate_limits;
 use crate::check::SpecError;
+use crate::client::{self, causes};
 use crate::spec::ProviderSpec;
 
 /// Bytes of an answer that are read.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 const MODEL_CHARS_MAX: usize = 200;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than what servers and load balancers usually allow, so that it is we who close.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How a protocol wants to be spoken to.
 pub(super) struct Manner {
@@ -64,7 +62,6 @@ impl Connection {
     pub(super) fn open(spec: &ProviderSpec, api_key: Option<SecretString>, manner: &Manner) -> Result<Self, SpecError> {
         spec.check()?;
         let base = spec.base()?;
-        super::install_tls();
         let key = api_key.map(|key| key.expose_secret().trim().to_owned()).filter(|key| !key.is_empty()).map(SecretString::from);
         let mut headers = HeaderMap::new();
         if let Some(key) = &key {
@@ -80,30 +77,14 @@ impl Connection {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
         let timeout = Duration::from_secs(spec.timeout_seconds);
-        let mut client = Client::builder()
-            .user_agent(concat!("assize/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .timeout(timeout)
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(spec.concurrency);
-        if base.scheme() == "http" {
-            // No redirect is followed either, so no certificate will be needed.
-            client = client.tls_certs_only([]);
-        }
+        let mut client = client::builder(&base, headers, timeout, spec.concurrency);
         if is_loopback(&base) {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| SpecError::new("base_url", format!("no client: {}", causes(&error))))?;
-        let host = base.host_str().unwrap_or_default();
         Ok(Self {
             name: spec.name.clone(),
-            host: base.port().map_or(host.to_owned(), |port| format!("{host}:{port}")),
+            host: client::host(&base),
             base,
             client,
             key,
@@ -136,7 +117,7 @@ impl Connection {
     ) -> Result<Answer<T>, CallFailure> {
         let response = self.send(request, attempt).await?;
         let status = response.status();
-        match read(response).await {
+        match client::read(response, BODY_BYTES_MAX).await {
             Ok(Some(bytes)) if status.is_success() => match serde_json::from_slice(&bytes) {
                 Ok(body) => Ok(Answer::Success(body)),
                 Err(error) => {
@@ -198,18 +179,6 @@ impl Connection {
     }
 }
 
-/// The body, or `None` where it is longer than the limit.
-pub(super) async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
 /// The model that an answer says has written it.
 pub(super) fn model_name(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).map(|model| model.chars().take(MODEL_CHARS_MAX).collect())
@@ -221,17 +190,6 @@ fn is_loopback(url: &Url) -> bool {
         Some(host) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
         None => false,
     }
-}
-
-/// The chain of causes without the address, which may hold what is nobody's business; the outermost only says that something failed.
-fn causes(error: &reqwest::Error) -> String {
-    let mut chain = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        chain.push(error.to_string());
-        source = error.source();
-    }
-    if chain.is_empty() { "no cause was given".to_owned() } else { chain.join(": ") }
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Decision models: they write nothing, but give for each of many questions about one input the probability that its answer is yes.
 
+use std::sync::Arc;
+
 use assize_core::judge::CallFailure;
 use assize_core::{Interaction, ProviderName, TokenUsage};
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::headroom::Headroom;
 use crate::spec::Question;
 
 /// How far what a provider gives for both sides of a question may be from adding up to one: it rounds to two places.
@@ -78,6 +81,11 @@ pub trait Decider: Send + Sync {
 
     /// One attempt; it ends within the provider's timeout. A failure leaves `cost` open: the caller knows the price.
     async fn decide(&self, request: &DecisionsRequest<'_>) -> Result<Decisions, CallFailure>;
+
+    /// What its answers said is left of its limits, kept up to date by [`Self::decide`]; `None` where it has none.
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        None
+    }
 }
 
 /// The probability that `value` is, or why it is none.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
@@ -22,6 +23,7 @@ use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, SUM_TOLERANCE, probability, sum_to_one};
 use super::gemini;
+use super::headroom::Headroom;
 use super::refusal::unwritable;
 use crate::check::SpecError;
 use crate::spec::ProviderSpec;
@@ -143,6 +145,10 @@ impl Decider for GeminiDecisions {
 
     fn questions_max(&self) -> usize {
         QUESTIONS_MAX
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn decide(&self, request: &DecisionsRequest<'_>) -> Result<Decisions, CallFailure> {

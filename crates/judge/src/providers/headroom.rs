@@ -114,6 +114,12 @@ impl Known {
 }
 
 impl Pace {
+    /// The slower of the two.
+    #[must_use]
+    pub fn slower(self, other: Self) -> Self {
+        if other.slowness() > self.slowness() { other } else { self }
+    }
+
     fn slowness(self) -> f64 {
         match self {
             Self::Free => 0.0,

@@ -4,6 +4,8 @@
 //! answer counts for the question whose name it bears, and without names only if there are as many answers as questions. Format:
 //! <https://platform.openai.com/docs/api-reference/decisions> (beta, November 2026).
 
+use std::sync::Arc;
+
 use assize_core::judge::{CallFailure, CallFailureKind};
 use assize_core::{ProviderName, TokenUsage};
 use async_trait::async_trait;
@@ -16,6 +18,7 @@ use serde_json::Value;
 use super::attempt::Attempt;
 use super::connection::{Answer, Connection, Manner, model_name};
 use super::decisions::{Decided, Decider, Decisions, DecisionsRequest, Predicate, probability, sum_to_one};
+use super::headroom::Headroom;
 use super::prompt_cache_key;
 use super::refusal::unwritable;
 use crate::check::SpecError;
@@ -108,6 +111,10 @@ impl Decider for OpenAiDecisions {
 
     fn questions_max(&self) -> usize {
         QUESTIONS_MAX
+    }
+
+    fn headroom(&self) -> Option<Arc<Headroom>> {
+        Some(Arc::clone(&self.connection.headroom))
     }
 
     async fn decide(&self, request: &DecisionsRequest<'_>) -> Result<Decisions, CallFailure> {

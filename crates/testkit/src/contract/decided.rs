@@ -118,7 +118,7 @@ async fn what_counts_is_told(opener: &dyn Opener<dyn Results>) {
     let verdicts = vec![verdict("mini", 0.25), verdict("gpt-4o", 0.5)];
     results
         .record(&[
-            Scored { verdicts, steps: vec![step], probability: 0.05, ..of(1) },
+            Scored { verdicts, steps: vec![step], ..of(1) },
             Scored { outcome: Some(Outcome::Reused), verdicts: vec![exact], ..of(2) },
             Scored { outcome: Some(Outcome::Reused), verdicts: vec![verdict("mini", 0.25), similar], ..of(3) },
             failed(4, "fallback", vec![verdict("mini", 0.25), verdict("other", 0.125)]),

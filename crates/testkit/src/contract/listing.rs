@@ -148,7 +148,7 @@ async fn what_was_judged_is_listed_with_its_probability(opener: &dyn Opener<dyn 
     results.fold(&entries(1, &rows)).await.expect("folded");
     results.fold(&entries(5, &[drawn("q", "a", after(1))])).await.expect("folded");
     let step = Step { tier: 2, judge: judge("gpt-4o"), conditional: 0.2, probability: 0.02, drawn: true, predictor: None };
-    let late = Scored { probability: 0.02, steps: vec![step], ..judged(&rows[0], "refusal", 1.0) };
+    let late = Scored { steps: vec![step], ..judged(&rows[0], "refusal", 1.0) };
     results.record(&[late, judged(&rows[1], "refusal", 0.2), judge_failed(&rows[2], "refusal")]).await.expect("recorded");
     let query =
         |name: &str, limit| JudgedQuery { project: project("p"), metric: metric(name), from: after(0), to: after(9), limit };

@@ -78,10 +78,10 @@ pub fn mixed(count: u64) -> (Vec<Accepted>, Vec<Scored>) {
 
 /// The same, after a cheaper called judge and a draw of one in five.
 fn later_draw(mut scored: Scored, drawn: bool) -> Scored {
-    let probability = scored.probability * 0.2;
+    let probability = scored.row.decision(&scored.metric).map_or(1.0, |decision| decision.probability) * 0.2;
     let step =
         Step { tier: 2, judge: judge("gpt-4o"), conditional: 0.2, probability, drawn, predictor: Some((judge("mini"), 0.4)) };
-    (scored.steps, scored.probability) = (vec![step], probability);
+    scored.steps = vec![step];
     if !drawn {
         scored.outcome = Some(Outcome::NotSampled);
         scored.verdicts = vec![verdict("mini", 0.4)];

@@ -33,7 +33,6 @@ async fn steps_are_final_and_cells_learn(opener: &dyn Opener<dyn Results>) {
         outcome: None,
         verdicts: vec![verdict("mini", 0.55)],
         steps: vec![step(true)],
-        probability: 0.25,
         calls: vec![call("c1", base.at)],
         ..base.clone()
     };
@@ -43,9 +42,13 @@ async fn steps_are_final_and_cells_learn(opener: &dyn Opener<dyn Results>) {
     assert!(recorded.closed.is_empty() && recorded.verdicts.len() == 1);
 
     let other = Step { drawn: false, probability: 0.1, ..step(true) };
-    let last = Scored { steps: vec![other], probability: 0.25, calls: vec![call("c2", base.at)], ..base.clone() };
+    let last = Scored { steps: vec![other], calls: vec![call("c2", base.at)], ..base.clone() };
     for _ in 0..2 {
         results.record(std::slice::from_ref(&last)).await.expect("recorded");
+    }
+    for probability in [0.0, 1.5, f64::NAN] {
+        let impossible = Scored { steps: vec![Step { tier: 1, probability, ..step(true) }], ..base.clone() };
+        assert!(results.record(&[impossible]).await.is_err(), "{probability} is no probability of a draw");
     }
     let found = results.interaction(&project("p"), &row.id).await.expect("read").expect("on record");
     assert_eq!(
@@ -124,7 +127,7 @@ async fn reuse_is_counted_and_audited(opener: &dyn Opener<dyn Results>) {
     };
     let all = [
         reused(&rows[0], ReuseKind::Exact),
-        Scored { probability: 0.5, ..reused(&rows[1], ReuseKind::Similar) },
+        reused(&rows[1], ReuseKind::Similar),
         audited(&rows[2], 0.75),
         audited(&rows[3], 0.0),
     ];

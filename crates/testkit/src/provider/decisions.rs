@@ -1,26 +1,19 @@
 //! Decision models on this machine, for tests: OpenAI's and Gemini's protocol over HTTP, answered as told, with a memory of what was
 //! asked and charged.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::Reply;
-
-/// Calls that are remembered; of more, the newest.
-const CALLS_MAX: usize = 10_000;
-const BODY_BYTES_MAX: usize = 64 << 20;
+use super::serving::{self, Newest, Serving};
 
 /// Which of the two was spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +60,7 @@ type Decide = Box<dyn Fn(&DecisionsCall) -> DecisionsReply + Send + Sync>;
 struct Memory {
     count: u64,
     input_tokens: u64,
-    calls: VecDeque<Arc<DecisionsCall>>,
+    calls: Newest<DecisionsCall>,
 }
 
 struct Shared {
@@ -83,26 +76,19 @@ impl Shared {
 
 /// Both endpoints on loopback; they stop when this is dropped.
 pub struct FakeDecisions {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    serving: Serving,
 }
 
 impl FakeDecisions {
     /// Starts on a free port; `decide` says what is answered.
     pub async fn start(decide: impl Fn(&DecisionsCall) -> DecisionsReply + Send + Sync + 'static) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared { decide: Box::new(decide), memory: Mutex::default() });
-        let app = Router::new()
+        let routes = Router::new()
             .route("/v1/decisions", post(openai))
             .route("/v1beta/decisions", post(gemini))
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        Ok(Self { address, shared, server })
+        Ok(Self { shared, serving: Serving::start(routes).await? })
     }
 
     /// Answers every question with the same probability.
@@ -116,7 +102,7 @@ impl FakeDecisions {
             DecisionsProtocol::OpenAi => "v1",
             DecisionsProtocol::Gemini => "v1beta",
         };
-        format!("http://{}/{version}", self.address)
+        format!("http://{}/{version}", self.serving.address)
     }
 
     /// Calls so far, whatever became of them.
@@ -131,18 +117,12 @@ impl FakeDecisions {
 
     /// The newest 10,000 calls, oldest first.
     pub fn requests(&self) -> Vec<Arc<DecisionsCall>> {
-        self.shared.memory().calls.iter().cloned().collect()
+        self.shared.memory().calls.all()
     }
 
     /// The newest call.
     pub fn last_request(&self) -> Option<Arc<DecisionsCall>> {
-        self.shared.memory().calls.back().cloned()
-    }
-}
-
-impl Drop for FakeDecisions {
-    fn drop(&mut self) {
-        self.server.abort();
+        self.shared.memory().calls.last()
     }
 }
 
@@ -194,10 +174,7 @@ async fn answer(
         };
         let call = Arc::new(call);
         memory.count += 1;
-        if memory.calls.len() == CALLS_MAX {
-            memory.calls.pop_front();
-        }
-        memory.calls.push_back(Arc::clone(&call));
+        memory.calls.push(Arc::clone(&call));
         call
     };
     let answers = match (shared.decide)(&call) {
@@ -238,25 +215,12 @@ async fn answer(
             "usage": {"total_input_tokens": tokens, "total_cached_tokens": 0, "total_output_tokens": 0, "total_tokens": tokens},
         }),
     };
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    serving::json(&body)
 }
 
 async fn http(reply: Reply) -> Response {
     match reply {
-        Reply::Raw { status, headers, body } => {
-            let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response();
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            for (name, value) in headers {
-                // The length is the body's own, whatever a recording says.
-                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
-                    && name != header::CONTENT_LENGTH
-                    && name != header::TRANSFER_ENCODING
-                {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            response
-        }
+        Reply::Raw { status, headers, body } => serving::raw(status, headers, body),
         Reply::Hang => std::future::pending().await,
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -22,6 +22,7 @@ mod known;
 mod protocol;
 mod reply;
 mod server;
+mod serving;
 
 pub use batches::{Batches, Ending, Oddities};
 pub use behaviour::Behaviour;

@@ -1,30 +1,25 @@
 //! The HTTP server of the fake provider, and its memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::{StreamExt, stream};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use serde_json::Value;
 
 use super::batches::{Batches, Desk};
+use super::serving::{Newest, Serving, json, raw};
 use super::{Behaviour, Protocol, Reply};
 
-/// Requests that are remembered whole; of more, the newest.
-const REQUESTS_MAX: usize = 10_000;
 /// Items that calls are counted by; calls of more are counted in total only.
 const ITEMS_MAX: usize = 1_000_000;
-const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// One call, as it came in.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +49,7 @@ struct Memory {
     in_flight_peak: usize,
     input_tokens: u64,
     output_tokens: u64,
-    requests: VecDeque<Arc<Request>>,
+    requests: Newest<Request>,
     by_item: HashMap<u64, u32>,
 }
 
@@ -103,42 +98,32 @@ impl Shared {
 
 /// A provider on loopback; it stops when it is dropped.
 pub struct FakeProvider {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    serving: Serving,
 }
 
 impl FakeProvider {
     /// Starts on a free port.
     pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let behaviour = RwLock::new(Arc::new(behaviour));
         let shared = Arc::new(Shared { behaviour, memory: Mutex::default(), desk: Mutex::default() });
-        let app = Router::new()
+        let routes = Router::new()
             .route("/v1/chat/completions", post(openai))
             .route("/v1/messages", post(anthropic))
             .route("/v1beta/models/{call}", post(gemini))
             .merge(super::batch_routes::routes())
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-                let _ = stream.set_nodelay(true);
-            });
-            let _ = axum::serve(listener, app).await;
-        });
-        Ok(Self { address, shared, server })
+        Ok(Self { shared, serving: Serving::start(routes).await? })
     }
 
     /// What the `base_url` of a provider is set to that speaks OpenAI's or Anthropic's protocol: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("http://{}/v1", self.serving.address)
     }
 
     /// What the `base_url` of a provider is set to that speaks Gemini's: `http://127.0.0.1:PORT/v1beta`.
     pub fn gemini_url(&self) -> String {
-        format!("http://{}/v1beta", self.address)
+        format!("http://{}/v1beta", self.serving.address)
     }
 
     /// Its batch APIs.
@@ -184,18 +169,12 @@ impl FakeProvider {
 
     /// The newest 10,000 calls, oldest first.
     pub fn requests(&self) -> Vec<Arc<Request>> {
-        self.shared.memory().requests.iter().cloned().collect()
+        self.shared.memory().requests.all()
     }
 
     /// The newest call.
     pub fn last_request(&self) -> Option<Arc<Request>> {
-        self.shared.memory().requests.back().cloned()
-    }
-}
-
-impl Drop for FakeProvider {
-    fn drop(&mut self) {
-        self.server.abort();
+        self.shared.memory().requests.last()
     }
 }
 
@@ -215,7 +194,7 @@ async fn openai(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
 async fn anthropic(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     if !headers.contains_key("anthropic-version") {
         let message = "anthropic-version: header is required";
-        let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+        let error = serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
         return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
     }
     complete(shared, Protocol::Anthropic, None, &headers, &body).await
@@ -242,10 +221,7 @@ async fn complete(shared: Arc<Shared>, protocol: Protocol, model: Option<&str>, 
             *memory.by_item.entry(item).or_default() += 1;
         }
         let request = Arc::new(request);
-        if memory.requests.len() == REQUESTS_MAX {
-            memory.requests.pop_front();
-        }
-        memory.requests.push_back(Arc::clone(&request));
+        memory.requests.push(Arc::clone(&request));
         (request, InFlight(Arc::clone(&shared)))
     };
     let behaviour = shared.behaviour();
@@ -262,24 +238,11 @@ async fn complete(shared: Arc<Shared>, protocol: Protocol, model: Option<&str>, 
 async fn respond(shared: &Shared, behaviour: &Behaviour, request: &Request, reply: Reply) -> Response {
     match reply {
         Reply::Score { score, reason } => {
-            let content = json!({"score": score, "reason": reason}).to_string();
+            let content = serde_json::json!({"score": score, "reason": reason}).to_string();
             completion(shared, behaviour, request, &content)
         }
         Reply::Content(content) => completion(shared, behaviour, request, &content),
-        Reply::Raw { status, headers, body } => {
-            let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response();
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            for (name, value) in headers {
-                // The length is the body's own, whatever a recording says.
-                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
-                    && name != header::CONTENT_LENGTH
-                    && name != header::TRANSFER_ENCODING
-                {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            response
-        }
+        Reply::Raw { status, headers, body } => raw(status, headers, body),
         Reply::Hang => std::future::pending().await,
         Reply::HangInBody => half(stream::pending().boxed()),
         Reply::Break => half(stream::iter([Err(io::Error::other("told to break"))]).boxed()),
@@ -292,6 +255,5 @@ fn half(rest: stream::BoxStream<'static, io::Result<Bytes>>) -> Response {
 }
 
 fn completion(shared: &Shared, behaviour: &Behaviour, request: &Request, content: &str) -> Response {
-    let body = shared.charged(behaviour, request, content);
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    json(&shared.charged(behaviour, request, content))
 }

@@ -234,19 +234,20 @@ async fn ask_what_is_due(pipeline: &Pipeline, lane: &BatchLane) -> Result<(), St
         let now = pipeline.clock.now();
         let due = lane.store.due(now.plus(MARGIN), now, LIVE_MAX).await?;
         let more = due.len() == LIVE_MAX;
-        let live = due.into_iter().map(|member| {
-            let way = Way::live(&member);
-            go_on(pipeline, lane, member, way)
-        });
-        let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
-        let mut is_well = true;
-        for error in ended.into_iter().filter_map(Result::err) {
-            fault(pipeline, &error);
-            is_well = false;
-        }
-        if !more || !is_well {
+        if !go_on_live(pipeline, lane, due).await || !more {
             break;
         }
     }
     Ok(())
+}
+
+/// Takes members on outside a batch, several at once; whether that went well with all.
+async fn go_on_live(pipeline: &Pipeline, lane: &BatchLane, members: Vec<Member>) -> bool {
+    let live = members.into_iter().map(|member| {
+        let way = Way::live(&member);
+        go_on(pipeline, lane, member, way)
+    });
+    let ended: Vec<Result<(), StoreError>> = stream::iter(live).buffer_unordered(LIVE_AT_ONCE).collect().await;
+    let failed = ended.iter().filter_map(|ended| ended.as_ref().err()).inspect(|error| fault(pipeline, error)).count();
+    failed == 0
 }

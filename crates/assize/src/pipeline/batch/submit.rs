@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt as _};
 
 use super::collect::keep;
 use super::purse::{release, reserve};
-use super::{BatchLane, MARGIN, Pipeline, Way, go_on, seat_of};
+use super::{BatchLane, MARGIN, Pipeline, go_on_live, seat_of};
 use crate::pipeline::money::Withheld;
 use crate::pipeline::seat::CalledSeat;
 
@@ -45,45 +45,52 @@ pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Res
 }
 
 /// The client of the members' provider and their requests, as many as go into one batch and can be paid. Those of which none can be made,
-/// or that the budget does not allow, are taken on without.
+/// or that the budget does not allow, are taken on without, several at once; for the others there may be money later.
 async fn requests(
     pipeline: &Pipeline,
     lane: &BatchLane,
     marker: &str,
     members: Vec<Member>,
 ) -> Result<Option<(Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
-    let mut prepared: Vec<Prepared> = Vec::new();
+    let (mut prepared, mut unfit) = (Vec::<Prepared>::new(), Vec::new());
     let mut bytes = 0_usize;
     for member in members {
-        let seat = seat_of(pipeline, &member).await?.filter(|(seat, _)| seat.batch.is_some());
-        let Some((seat, questions)) = seat else {
-            let way = Way::live(&member);
-            go_on(pipeline, lane, member, way).await?;
-            continue;
+        let one = match prepare(pipeline, member).await? {
+            Ok(one) => one,
+            Err(member) => {
+                unfit.push(member);
+                continue;
+            }
         };
-        let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice(payload).ok());
-        let made = interaction.and_then(|interaction: Interaction| {
-            let batch = seat.batch.clone()?;
-            let call = batch.judge.call(&interaction, &questions).ok()?;
-            let body = batch.batches.body(&call.request()).ok()?;
-            Some((interaction, batch.batches, body))
-        });
-        let Some((interaction, batches, body)) = made else {
-            let way = Way::live(&member);
-            go_on(pipeline, lane, member, way).await?;
-            continue;
-        };
-        let limits = batches.limits();
-        bytes = bytes.saturating_add(body.len());
+        let limits = one.batches.limits();
+        bytes = bytes.saturating_add(one.body.len());
         if prepared.len() >= limits.requests_max || (bytes > limits.bytes_max && !prepared.is_empty()) {
             break;
         }
-        prepared.push(Prepared { member, seat, questions, interaction, batches, body });
+        prepared.push(one);
     }
-    pay(pipeline, lane, marker, prepared).await
+    let reserving = prepared.into_iter().map(async |one| {
+        let Prepared { member, seat, questions, interaction, .. } = &one;
+        let reserved = reserve(pipeline, member, marker, seat, questions, interaction).await;
+        (one, reserved)
+    });
+    let reserved: Vec<(Prepared, Result<(), Withheld>)> = stream::iter(reserving).buffered(RESERVED_AT_ONCE).collect().await;
+    let (mut client, mut requests) = (None, Vec::new());
+    for (one, reserved) in reserved {
+        match reserved {
+            Ok(()) => {
+                requests.push(BatchRequest { custom_id: one.member.id, body: one.body });
+                client = Some(one.batches);
+            }
+            Err(Withheld::Wait(_)) => {}
+            Err(Withheld::Refused(_)) => unfit.push(one.member),
+        }
+    }
+    go_on_live(pipeline, lane, unfit).await;
+    Ok(client.filter(|_| !requests.is_empty()).map(|client| (client, requests)))
 }
 
-/// A member with its request.
+/// A member with what it asks its provider.
 struct Prepared {
     member: Member,
     seat: CalledSeat,
@@ -93,35 +100,19 @@ struct Prepared {
     body: Vec<u8>,
 }
 
-/// Sets the money aside. Members for which there may be some later go on waiting; those that the budget does not allow are taken on.
-async fn pay(
-    pipeline: &Pipeline,
-    lane: &BatchLane,
-    marker: &str,
-    prepared: Vec<Prepared>,
-) -> Result<Option<(Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
-    let reserving = prepared.into_iter().map(async |one| {
-        let Prepared { member, seat, questions, interaction, .. } = &one;
-        let reserved = reserve(pipeline, member, marker, seat, questions, interaction).await;
-        (one, reserved)
+/// The member with its request; without, where there is no client for it any more, or nothing to ask.
+async fn prepare(pipeline: &Pipeline, member: Member) -> Result<Result<Prepared, Member>, StoreError> {
+    let Some((seat, questions)) = seat_of(pipeline, &member).await? else { return Ok(Err(member)) };
+    let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice::<Interaction>(payload).ok());
+    let made = interaction.zip(seat.batch.clone()).and_then(|(interaction, batch)| {
+        let call = batch.judge.call(&interaction, &questions).ok()?;
+        let body = batch.batches.body(&call.request()).ok()?;
+        Some((interaction, batch.batches, body))
     });
-    let reserved: Vec<(Prepared, Result<(), Withheld>)> = stream::iter(reserving).buffered(RESERVED_AT_ONCE).collect().await;
-    let mut client = None;
-    let mut requests = Vec::new();
-    for (Prepared { member, batches, body, .. }, reserved) in reserved {
-        match reserved {
-            Ok(()) => {
-                requests.push(BatchRequest { custom_id: member.id, body });
-                client = Some(batches);
-            }
-            Err(Withheld::Wait(_)) => {}
-            Err(Withheld::Refused(_)) => {
-                let way = Way::live(&member);
-                go_on(pipeline, lane, member, way).await?;
-            }
-        }
-    }
-    Ok(client.filter(|_| !requests.is_empty()).map(|client| (client, requests)))
+    Ok(match made {
+        Some((interaction, batches, body)) => Ok(Prepared { member, seat, questions, interaction, batches, body }),
+        None => Err(member),
+    })
 }
 
 /// Submits what is intended already.

@@ -10,7 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
@@ -31,7 +31,8 @@ pub struct Gate {
     /// Rung when the breaker opens, so that nobody waits in vain.
     opened: Notify,
     deadline: Duration,
-    headroom: Option<Arc<Headroom>>,
+    /// One for each of the provider's clients: their answers may speak of different limits.
+    headrooms: RwLock<Vec<Arc<Headroom>>>,
     state: Mutex<State>,
 }
 
@@ -87,7 +88,7 @@ impl Gate {
             slots: Semaphore::new(state.slots),
             opened: Notify::new(),
             deadline: TIMEOUT_MAX + DEADLINE_GRACE,
-            headroom: None,
+            headrooms: RwLock::default(),
             state: Mutex::new(state),
         }
     }
@@ -110,9 +111,14 @@ impl Gate {
 
     /// Keeps the pace that `headroom` asks for.
     #[must_use]
-    pub fn headroom(mut self, headroom: Option<Arc<Headroom>>) -> Self {
-        self.headroom = headroom;
+    pub fn headroom(self, headroom: Option<Arc<Headroom>>) -> Self {
+        headroom.into_iter().for_each(|headroom| self.heed(headroom));
         self
+    }
+
+    /// From now on keeps the pace that `headroom` asks for, too.
+    pub fn heed(&self, headroom: Arc<Headroom>) {
+        self.headrooms.write().unwrap_or_else(PoisonError::into_inner).push(headroom);
     }
 
     /// Calls go through whatever came before: for a run that somebody waits for, which had better fail than wait for hours.
@@ -220,9 +226,8 @@ impl Gate {
         if state.pause(now).is_some() {
             return Ok(Err(Duration::ZERO));
         }
-        if let Some(headroom) = self.headroom.as_deref().filter(|_| !*paced) {
-            // Seen as late as this, for much may have been used up since the item came.
-            let pace = headroom.pace(now.into_std(), state.usage(), state.in_use, state.limiter.limit());
+        // Seen as late as this, for much may have been used up since the item came.
+        if !*paced && let Some(pace) = self.pace(&state, now) {
             let wait = state.keep_pace(pace, now)?;
             // What is left after a reset is seen then.
             *paced = !matches!(pace, Pace::After(_));
@@ -233,6 +238,13 @@ impl Gate {
         let pass = state.begin(now)?;
         permit.forget();
         Ok(Ok(Slot::new(self, pass, state.limiter.round())))
+    }
+
+    /// The slowest pace that is asked for.
+    fn pace(&self, state: &State, now: Instant) -> Option<Pace> {
+        let headrooms = self.headrooms.read().unwrap_or_else(PoisonError::into_inner);
+        let pace = |headroom: &Arc<Headroom>| headroom.pace(now.into_std(), state.usage(), state.in_use, state.limiter.limit());
+        headrooms.iter().map(pace).reduce(Pace::slower)
     }
 
     /// Makes the slots as many as the limit allows; those in use above it go when their calls end.

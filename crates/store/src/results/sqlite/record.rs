@@ -162,8 +162,8 @@ fn reference_score(scored: &Scored) -> Result<Option<f64>, Failure> {
     if scored.verdicts.iter().any(|verdict| !(0.0..=1.0).contains(&verdict.score)) {
         return Err(invalid("a verdict's score is not within 0 to 1"));
     }
-    if !(scored.probability > 0.0 && scored.probability <= 1.0) {
-        return Err(invalid("its probability is not within 0 to 1"));
+    if scored.steps.iter().any(|step| !(step.probability > 0.0 && step.probability <= 1.0)) {
+        return Err(invalid("the probability of a draw is not within 0 to 1"));
     }
     match (scored.outcome, scored.reference_score()) {
         (Some(Outcome::Judged), None) => Err(invalid("judged, yet without a verdict")),
