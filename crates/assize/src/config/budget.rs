@@ -17,11 +17,13 @@ pub struct PlatformBudget {
     pub month_usd_max: Option<f64>,
     /// The share, in (0, 1], that one tenant may take of it while others have demand.
     pub tenant_share_max: f64,
+    /// Whether probabilities are lowered so that budgets, the tenants' as well, last their day and month.
+    pub pacing: bool,
 }
 
 impl Default for PlatformBudget {
     fn default() -> Self {
-        Self { day_usd_max: None, month_usd_max: None, tenant_share_max: 0.5 }
+        Self { day_usd_max: None, month_usd_max: None, tenant_share_max: 0.5, pacing: true }
     }
 }
 
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn amounts_are_exact_and_what_is_none_is_refused_by_name() {
-        let budget = PlatformBudget { day_usd_max: Some(5.1), month_usd_max: Some(0.0), tenant_share_max: 1.0 };
+        let budget = PlatformBudget { day_usd_max: Some(5.1), month_usd_max: Some(0.0), tenant_share_max: 1.0, pacing: true };
         let policy = budget.policy().unwrap();
         assert_eq!(policy.budget, Budget { day_max: Some(NanoUsd(5_100_000_000)), month_max: Some(NanoUsd::ZERO) });
         for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {

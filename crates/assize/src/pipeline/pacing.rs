@@ -240,6 +240,9 @@ pub async fn tick(money: &Money, now: Timestamp) -> Result<(), StoreError> {
     if expired > 0 {
         tracing::warn!(expired, "reservations ended without a settlement: their bounds are charged");
     }
+    if !money.is_paced {
+        return Ok(());
+    }
     let payers = seen(money, now);
     let platform = money.payers.platform().budget;
     let today = Zone::default().day(now);

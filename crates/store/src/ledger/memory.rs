@@ -36,7 +36,10 @@ impl MemoryLedger {
         Self { inner: Mutex::new((Machine::new(Limits::default()), MemoryDisk::default())) }
     }
 
-    fn transact<T>(&self, operation: impl FnOnce(&mut Machine, &mut MemoryDisk) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn transact<T>(
+        &self,
+        operation: impl FnOnce(&mut Machine, &mut MemoryDisk) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let (machine, disk) = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = operation(machine, disk)?;
         machine.finish(disk)?;

@@ -40,6 +40,8 @@ pub struct Money {
     pub degradations: Degradations,
     /// How fast each tenant may spend.
     pub paces: Paces,
+    /// Whether anybody is paced.
+    pub is_paced: bool,
     demand: Mutex<Demand>,
     waits: Mutex<Waits>,
     /// Reserved by this process and not settled yet, with the end of each lease.
@@ -76,6 +78,7 @@ impl Money {
             payers,
             degradations: Degradations::default(),
             paces: Paces::default(),
+            is_paced: true,
             demand: Mutex::default(),
             waits: Mutex::default(),
             open: Mutex::default(),

@@ -95,13 +95,8 @@ mod tests {
             any::<u64>().prop_map(|bound| What::Assumed { bound: NanoUsd(bound) }),
             any::<(u64, bool)>().prop_map(|(amount, is_refund)| What::Adjusted { amount: NanoUsd(amount), is_refund }),
         ];
-        let event = (any::<String>(), any::<u32>(), any::<(i32, i32, i64)>(), what).prop_map(|(call, purpose, days, what)| Event {
-            call: CallId(call),
-            purpose,
-            tenant_day: Day(days.0),
-            platform_day: Day(days.1),
-            at: Timestamp(days.2),
-            what,
+        let event = (any::<String>(), any::<u32>(), any::<(i32, i32, i64)>(), what).prop_map(|(call, purpose, days, what)| {
+            Event { call: CallId(call), purpose, tenant_day: Day(days.0), platform_day: Day(days.1), at: Timestamp(days.2), what }
         });
         prop::collection::vec(event, 0..20)
     }

@@ -189,7 +189,8 @@ impl Disk for SqliteDisk<'_> {
 
     fn purpose(&mut self, id: PurposeId) -> Result<Purpose, StoreError> {
         let sql = "SELECT tenant, project, judge, metrics FROM purpose WHERE id = ?1";
-        let found = self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([id], |row| purpose(row, 0)));
+        let found =
+            self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([id], |row| purpose(row, 0)));
         self.fail(found.optional())?.flatten().ok_or_else(|| damaged(self.path, &format!("the purpose {id}")))
     }
 
@@ -214,7 +215,8 @@ impl Disk for SqliteDisk<'_> {
     fn parts(&mut self, purpose: PurposeId, day: Day) -> Result<Parts, StoreError> {
         let sql = "SELECT spent, assumed, reserved, calls FROM total WHERE day = ?1 AND purpose = ?2 ORDER BY metric";
         let read = |row: &Row<'_>| Ok((amounts(row, 0)?, row.get::<_, i64>(3)?.cast_unsigned()));
-        let find = || self.connection.prepare_cached(sql)?.query_map((day.0, purpose), read)?.collect::<rusqlite::Result<Vec<_>>>();
+        let find =
+            || self.connection.prepare_cached(sql)?.query_map((day.0, purpose), read)?.collect::<rusqlite::Result<Vec<_>>>();
         let found = self.fail(find())?;
         let calls = found.iter().map(|(_, calls)| calls).sum();
         Ok(Parts { amounts: found.into_iter().map(|(amounts, _)| amounts).collect(), calls })
@@ -243,12 +245,15 @@ impl Disk for SqliteDisk<'_> {
         let sql = "SELECT purpose, tenant_day, platform_day, bound, is_assumed, due, id FROM call WHERE due <= ?1 ORDER BY due LIMIT ?2";
         let read = |row: &Row<'_>| Ok((row.get(6)?, held(row, 0)?));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.fail(self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_map((now.0, limit), read)?.collect()))
+        self.fail(
+            self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_map((now.0, limit), read)?.collect()),
+        )
     }
 
     fn due_after(&mut self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT min(due) FROM call WHERE due > ?1";
-        let found = self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([after.0], |row| row.get(0)));
+        let found =
+            self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([after.0], |row| row.get(0)));
         self.fail(found).map(|due: Option<i64>| due.map(Timestamp))
     }
 

@@ -47,7 +47,11 @@ enum Answer {
 impl Operation {
     /// Decides it in `machine`. On an error the caller is told, and the transaction cannot be committed.
     fn run(self, machine: &mut Machine, disk: &mut SqliteDisk<'_>) -> Result<Answer, StoreError> {
-        fn told<T>(reply: Reply<T>, result: Result<T, StoreError>, answer: fn(Reply<T>, T) -> Answer) -> Result<Answer, StoreError> {
+        fn told<T>(
+            reply: Reply<T>,
+            result: Result<T, StoreError>,
+            answer: fn(Reply<T>, T) -> Answer,
+        ) -> Result<Answer, StoreError> {
             match result {
                 Ok(value) => Ok(answer(reply, value)),
                 Err(error) => {
