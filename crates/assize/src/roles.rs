@@ -147,7 +147,8 @@ pub async fn start(start: Start) -> Result<Running, String> {
         stop: stop.clone(),
     };
     let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
-    let money = Money { is_paced: settings.budget.pacing, ..Money::new(stores.ledger, Arc::new(access.policies())) };
+    let mut money = Money::new(stores.ledger, Arc::new(access.policies()));
+    money.is_paced = settings.budget.pacing;
     let pipeline = Arc::new(Pipeline { reuse, money: Some(money), batch: Some(batch), ..pipeline });
     pipeline.load_models().await.map_err(text)?;
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
