@@ -1,5 +1,6 @@
 //! Budgets hold: whatever happens, no more is paid than was allowed, and what the ledger says was spent is what the provider bills.
 
+mod batches;
 mod crash;
 mod late;
 mod thinned;

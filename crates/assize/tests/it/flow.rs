@@ -69,7 +69,7 @@ impl Flow {
             IdSource::new(0),
             RootSecret::known(0).draw_key(),
             panels,
-            Arc::new(MemoryQueue::new(1_000, 10_000, Offset(0))),
+            Arc::new(MemoryQueue::new(10_000, 10_000, Offset(0))),
             Arc::clone(&results) as Arc<dyn Recorder>,
             Arc::new(Counters::new()),
             limits,

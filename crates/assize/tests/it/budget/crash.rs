@@ -45,5 +45,5 @@ async fn killed_ten_times_a_budget_is_not_passed() {
     let committed = balance.committed().0;
     assert!(committed <= budget && committed * 10 >= budget * 9, "{balance:?} of {budget}");
     assert!(balance.spent.0 >= judged * CALL && committed >= bill(&provider), "{balance:?}, billed {}", bill(&provider));
-    assert_eq!(provider.calls() * CALL, bill(&provider));
+    assert!(bill(&provider) <= provider.calls() * CALL, "calls that were cut off are billed at the most");
 }
