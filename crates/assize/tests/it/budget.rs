@@ -3,6 +3,7 @@
 mod batches;
 mod crash;
 mod late;
+mod paced;
 mod thinned;
 
 use std::sync::Arc;
