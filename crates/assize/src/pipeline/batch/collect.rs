@@ -48,14 +48,12 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             // Too much at once for the account: smaller batches pass.
             let half = (usize::try_from(batch.members).unwrap_or(usize::MAX) / 2).max(1);
             lane.members_max.fetch_min(half, Ordering::Relaxed);
-            give_back(pipeline, lane, batch).await?;
             tracing::warn!(batch = id, why = status.why, members_max = half, "a batch was too large: smaller ones are made");
-            return lane.store.dissolve(&batch.marker, None).await;
+            return give_up(pipeline, lane, batch, None).await;
         }
         BatchState::Ended(BatchEnd::Failed) => {
             tracing::warn!(batch = id, why = status.why, "a batch was refused: its questions are asked one by one");
-            give_back(pipeline, lane, batch).await?;
-            return lane.store.dissolve(&batch.marker, Some(now)).await;
+            return give_up(pipeline, lane, batch, Some(now)).await;
         }
         BatchState::Ended(_) => {}
     }
@@ -124,9 +122,11 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
     lane.store.dissolve(&batch.marker, None).await
 }
 
-/// Gives back what was set aside for a batch that nobody was asked about.
-async fn give_back(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch) -> Result<(), StoreError> {
+/// Gives up a batch of which nobody was asked anything, and gives back what was set aside for it: in this order, since what is given
+/// back must not be submitted under the same marker.
+async fn give_up(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch, until: Option<Timestamp>) -> Result<(), StoreError> {
     let members = lane.store.members(&batch.marker, usize::MAX).await?;
+    lane.store.dissolve(&batch.marker, until).await?;
     release(pipeline, &batch.marker, members.iter().map(|member| member.id.as_str())).await
 }
 

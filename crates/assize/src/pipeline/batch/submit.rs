@@ -135,12 +135,11 @@ async fn send(
                 // It is looked for before it is submitted again.
                 return Ok(());
             }
-            release(pipeline, marker, requests.iter().map(|request| request.custom_id.as_str())).await?;
-            match failure.kind {
-                // The next one would be refused as well.
-                CallFailureKind::Rejected => lane.store.dissolve(marker, Some(pipeline.clock.now())).await,
-                _ => lane.store.dissolve(marker, None).await,
-            }
+            // Where it was rejected, the next one would be as well.
+            let until = (failure.kind == CallFailureKind::Rejected).then(|| pipeline.clock.now());
+            lane.store.dissolve(marker, until).await?;
+            // Only now: what is given back must not be submitted under the same marker.
+            release(pipeline, marker, requests.iter().map(|request| request.custom_id.as_str())).await
         }
     }
 }
@@ -180,8 +179,8 @@ pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &Open
         // Not all of it can be made any more: what can goes into another.
         made => {
             let requests = made.map(|(_, requests)| requests).unwrap_or_default();
-            release(pipeline, &batch.marker, requests.iter().map(|request| request.custom_id.as_str())).await?;
-            lane.store.dissolve(&batch.marker, None).await
+            lane.store.dissolve(&batch.marker, None).await?;
+            release(pipeline, &batch.marker, requests.iter().map(|request| request.custom_id.as_str())).await
         }
     }
 }
