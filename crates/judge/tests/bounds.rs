@@ -32,7 +32,7 @@ fn questions() -> Vec<Question> {
 }
 
 fn provider(kind: &str, base_url: Option<String>) -> ProviderSpec {
-    serde_json::from_value(json!({"name": "p", "kind": kind, "base_url": base_url, "timeout_seconds": 2})).unwrap()
+    serde_json::from_value(json!({"name": "p", "kind": kind, "base_url": base_url, "timeout_seconds": 60})).unwrap()
 }
 
 fn chat(provider: &ProviderSpec, change: Value) -> ChatJudge {

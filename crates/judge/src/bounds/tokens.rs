@@ -45,9 +45,9 @@ impl Counting {
         let model = model.strip_prefix("openai/").unwrap_or(model);
         let model = model.strip_prefix("ft:").unwrap_or(model);
         let named = |name: &&str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':']));
-        if model.starts_with("gpt-5") || O200K.iter().any(|name| named(&name)) {
+        if model.starts_with("gpt-5") || O200K.iter().any(named) {
             Self::O200k
-        } else if CL100K.iter().any(|name| named(&name)) {
+        } else if CL100K.iter().any(named) {
             Self::Cl100k
         } else {
             Self::Bytes
