@@ -14,7 +14,8 @@ use crate::{CallId, JudgeName, MetricName, NanoUsd, ProjectName, StoreError, Ten
 /// Money asked for before a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The attempt's own id. Asking twice for the same one changes nothing and gets the same answer.
+    /// The attempt's own id, of 1 to 256 bytes. Asking again for one that was granted changes nothing and gets the same answer; one that was
+    /// not granted left nothing behind, and is decided anew.
     pub call: CallId,
     /// Who pays.
     pub tenant: TenantName,
@@ -107,9 +108,10 @@ pub enum Settled {
     Posted,
     /// The reservation had expired; what was assumed is corrected.
     Corrected,
-    /// The call was settled before; nothing changed.
+    /// The call was settled before, or it is assumed and its cost is still not known; nothing changed.
     Again,
-    /// No reservation is known by this id; nothing changed.
+    /// No reservation is known by this id; nothing changed. Nor is one of which nobody told the cost for eight days after it expired: what
+    /// was assumed then stays.
     Unknown,
 }
 
@@ -246,7 +248,14 @@ pub struct TotalsQuery {
 /// The ledger. What returns `Ok` is on disk. Every operation is idempotent: calls are remembered for at least an hour after their end.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Sets money aside if every cap allows it, all or nothing, at any concurrency and from any number of processes.
+    /// Sets money aside if every cap allows it, all or nothing, at any concurrency and from any number of processes. A cap of which
+    /// `certain() + bound` is more than the maximum refuses, also if others only make wait; one of which `committed() + bound` is more makes
+    /// wait. What overflows never fits. A bound of zero is granted whatever is spent.
+    ///
+    /// A caller that goes away before it has the answer may leave a reservation behind, which expires.
+    ///
+    /// # Errors
+    /// `Invalid` for a reservation without metrics or with an id that is empty or too long; else nothing is set aside.
     async fn reserve(&self, reservation: Reservation, caps: &[Cap]) -> Result<Grant, StoreError>;
 
     /// Posts what calls cost, in their order. A cost beyond the bound is posted as it is, even past a cap: it was paid.
@@ -255,7 +264,8 @@ pub trait Ledger: Send + Sync {
     /// Charges in full what was reserved and not settled by `now`. Returns how many.
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Corrects by hand. Whether it was new. A refund gives back at most what the day has spent.
+    /// Corrects by hand. Whether it was new. A refund gives back at most what the day has spent on its project, metric and judge, so that
+    /// no total falls below zero.
     async fn adjust(&self, adjustment: Adjustment) -> Result<bool, StoreError>;
 
     /// How money stands, in the order asked.
@@ -264,6 +274,7 @@ pub trait Ledger: Send + Sync {
     /// Totals, by tenant, day, project, metric and judge.
     async fn totals(&self, query: &TotalsQuery) -> Result<Vec<Total>, StoreError>;
 
-    /// The journal after `number`, in order, at most `limit` postings.
+    /// The journal after `number`, in order, at most `limit` postings. A backend keeps those of two months at least, unless it lives in
+    /// memory.
     async fn postings(&self, number: u64, limit: usize) -> Result<Vec<Posting>, StoreError>;
 }

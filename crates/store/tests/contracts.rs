@@ -9,6 +9,7 @@ use assize_core::cache::VerdictCache;
 use assize_core::control::Control;
 use assize_core::export::ExportCursors;
 use assize_core::labels::Labels;
+use assize_core::ledger::Ledger;
 use assize_core::parking::Parking;
 use assize_core::queue::{Offset, Queue};
 use assize_core::results::Results;
@@ -63,6 +64,13 @@ impl Opener<dyn Labels> for Sqlite {
 }
 
 #[async_trait]
+impl Opener<dyn Ledger> for Sqlite {
+    async fn open(&self, data: &str) -> Result<Arc<dyn Ledger>, StoreError> {
+        assize_store::ledger::open(&self.url(data)).await
+    }
+}
+
+#[async_trait]
 impl Opener<dyn BatchStore> for Sqlite {
     async fn open(&self, data: &str) -> Result<Arc<dyn BatchStore>, StoreError> {
         assize_store::batch::open(&self.url(data)).await
@@ -107,6 +115,17 @@ impl Opener<dyn VerdictCache> for Memory {
     }
 }
 
+#[async_trait]
+impl Opener<dyn Ledger> for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn open(&self, _: &str) -> Result<Arc<dyn Ledger>, StoreError> {
+        assize_store::ledger::open("memory:").await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_sqlite() {
     contract::queue::run(&Sqlite::new()).await;
@@ -130,6 +149,16 @@ async fn control_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_sqlite() {
     contract::labels::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ledger_sqlite() {
+    contract::ledger::run(&Sqlite::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ledger_memory() {
+    contract::ledger::run(&Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

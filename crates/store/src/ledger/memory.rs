@@ -81,17 +81,7 @@ impl Ledger for MemoryLedger {
     async fn totals(&self, query: &TotalsQuery) -> Result<Vec<Total>, StoreError> {
         self.transact(|machine, disk| {
             machine.fold(disk)?;
-            let mut totals = Totals::default();
-            for ((day, purpose), parts) in disk.totals.range((query.from, 0)..) {
-                if *day > query.to {
-                    break;
-                }
-                let purpose = disk.purpose_of(*purpose)?;
-                if query.tenant.as_ref().is_none_or(|tenant| *tenant == purpose.tenant) {
-                    totals.add(purpose, *day, parts);
-                }
-            }
-            Ok(totals.into_list())
+            disk.totals(query)
         })
     }
 
@@ -128,6 +118,26 @@ pub(super) struct MemoryDisk {
 }
 
 impl MemoryDisk {
+    #[cfg(test)]
+    pub fn journal(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().map(|(_, event)| event)
+    }
+
+    /// Totals as of the last fold.
+    pub fn totals(&self, query: &TotalsQuery) -> Result<Vec<Total>, StoreError> {
+        let mut totals = Totals::default();
+        for ((day, purpose), parts) in self.totals.range((query.from, 0)..) {
+            if *day > query.to {
+                break;
+            }
+            let purpose = self.purpose_of(*purpose)?;
+            if query.tenant.as_ref().is_none_or(|tenant| *tenant == purpose.tenant) {
+                totals.add(purpose, *day, parts);
+            }
+        }
+        Ok(totals.into_list())
+    }
+
     fn purpose_of(&self, id: PurposeId) -> Result<&Purpose, StoreError> {
         let unknown = || StoreError::new(StoreErrorKind::Failed, format!("ledger: there is no purpose {id}"));
         self.purposes.get(id as usize).ok_or_else(unknown)

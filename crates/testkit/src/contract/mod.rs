@@ -7,6 +7,7 @@ pub mod control;
 mod decided;
 pub mod export;
 pub mod labels;
+pub mod ledger;
 mod listing;
 pub mod parking;
 pub mod queue;

@@ -211,10 +211,14 @@ impl Accounts {
         }
     }
 
-    /// What has changed since the last fold.
-    pub fn changed(&self) -> (Vec<(&BalanceKey, Amounts)>, Vec<(PurposeId, Day, &Parts)>) {
-        let balances = self.balances.changed().map(|row| (&row.key, row.value)).collect();
-        (balances, self.totals.changed().map(|row| (row.key.0, row.key.1, &row.value)).collect())
+    /// Balances that have changed since the last fold.
+    pub fn changed_balances(&self) -> Vec<(&BalanceKey, Amounts)> {
+        self.balances.changed().map(|row| (&row.key, row.value)).collect()
+    }
+
+    /// Totals that have.
+    pub fn changed_totals(&self) -> Vec<(PurposeId, Day, &Parts)> {
+        self.totals.changed().map(|row| (row.key.0, row.key.1, &row.value)).collect()
     }
 
     /// The tables have it all.

@@ -11,6 +11,10 @@ mod amounts;
 mod disk;
 mod ended;
 mod event;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod properties;
 mod totals;
 
 use std::collections::HashMap;
@@ -211,6 +215,10 @@ impl Machine {
             self.decide(disk, Event { call, purpose, tenant_day, platform_day, at: now, what })?;
             expired += 1;
         }
+        if !self.closed.is_empty() {
+            // What is waited for no longer is no event: the tables tell the other processes.
+            self.fold(disk)?;
+        }
         Ok((expired, may_be_more))
     }
 
@@ -255,7 +263,7 @@ impl Machine {
         if self.standing.folded == self.standing.last && self.closed.is_empty() {
             return Ok(());
         }
-        let (balances, totals) = self.accounts.changed();
+        let (balances, totals) = (self.accounts.changed_balances(), self.accounts.changed_totals());
         let open = self.calls.iter().filter(|(_, open)| open.row != Row::Same);
         let open = open.map(|(id, open)| (&**id, open.held)).collect();
         let closed = std::mem::take(&mut self.closed);
@@ -319,7 +327,10 @@ impl Machine {
         let (bound, is_assumed, due) = match *what {
             What::Reserved { bound, expires_at } => (bound, false, expires_at),
             What::Assumed { bound } => (bound, true, at.plus(AWAITED)),
-            What::Settled { .. } => return Ok(self.close(&call.0)),
+            What::Settled { .. } => {
+                self.close(&call.0);
+                return Ok(());
+            }
             What::Adjusted { .. } => return Ok(()),
         };
         let held = Held { purpose: *purpose, tenant_day: *tenant_day, platform_day: *platform_day, bound, is_assumed, due };
