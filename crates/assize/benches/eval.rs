@@ -1,7 +1,8 @@
 //! How much judging costs us: `assize eval` against a mock provider that answers after 200 ms, at concurrency 100.
 //!
 //! `cargo bench -p assize --bench eval` prints, per number of records: wall time over the ideal (records / concurrency * latency),
-//! evaluations per CPU-second of the child process alone, and its peak resident memory. `ASSIZE_BENCH_RECORDS=2000,200000` chooses
+//! evaluations per CPU-second of the child process alone, and its peak resident memory; each without and with `--budget-usd`, so that
+//! the difference is what the ledger costs. `ASSIZE_BENCH_RECORDS=2000,200000` chooses
 //! other numbers of records, `ASSIZE_BENCH_LATENCY_MS` another latency. Several numbers run in growing order, since the peak of memory is that of
 //! the largest child so far.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -25,24 +26,34 @@ async fn main() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("assize.toml");
     std::fs::write(&config, configuration(&provider.base_url())).unwrap();
-    println!("records\twall_s\twall/ideal\tcpu_s\tevaluations/cpu_s\tpeak_mb\tcalls");
+    println!("ledger\trecords\twall_s\twall/ideal\tcpu_s\tevaluations/cpu_s\tpeak_mb\tcalls");
     for records in numbers_from("ASSIZE_BENCH_RECORDS", "2000,20000") {
         let input = directory.path().join("answers.jsonl");
         write_records(&input, records);
-        let (calls_before, before, started) = (provider.calls(), Usage::of_children(), Instant::now());
-        run(&input, &config).await;
-        let (wall, after, calls) = (started.elapsed().as_secs_f64(), Usage::of_children(), provider.calls() - calls_before);
-        assert_eq!(calls, records, "every record is judged once");
-        let cpu = after.cpu_seconds - before.cpu_seconds;
-        let ideal = records as f64 / CONCURRENCY as f64 * latency.as_secs_f64();
-        let per_cpu = records as f64 / cpu;
-        println!("{records}\t{wall:.2}\t{:.3}\t{cpu:.2}\t{per_cpu:.0}\t{:.1}\t{calls}", wall / ideal, after.peak_mb);
+        for ledger in [false, true] {
+            let (calls_before, before, started) = (provider.calls(), Usage::of_children(), Instant::now());
+            run(&input, &config, ledger).await;
+            let (wall, after, calls) = (started.elapsed().as_secs_f64(), Usage::of_children(), provider.calls() - calls_before);
+            assert_eq!(calls, records, "every record is judged once");
+            let cpu = after.cpu_seconds - before.cpu_seconds;
+            let ideal = records as f64 / CONCURRENCY as f64 * latency.as_secs_f64();
+            let per_cpu = records as f64 / cpu;
+            println!(
+                "{ledger}\t{records}\t{wall:.2}\t{:.3}\t{cpu:.2}\t{per_cpu:.0}\t{:.1}\t{calls}",
+                wall / ideal,
+                after.peak_mb
+            );
+        }
     }
 }
 
-async fn run(input: &Path, config: &Path) {
+async fn run(input: &Path, config: &Path, ledger: bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
     command.arg("eval").arg(input).arg("--config").arg(config).args(["--json", "--concurrency", "100"]);
+    if ledger {
+        // More than all of it costs.
+        command.args(["--budget-usd", "1000000"]);
+    }
     let child = command.stdout(Stdio::null()).spawn().unwrap();
     let status = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap().status;
     assert!(status.success(), "{status}");

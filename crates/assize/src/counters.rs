@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use assize_core::ledger::CapScope;
 use assize_core::{CallRecord, CallStatus, ProviderName, Scored};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -36,9 +37,17 @@ pub struct Counters {
     calls_answered: Counter,
     calls_failed: Counter,
     drifts: Counter,
+    withheld: Family<Withheld, Counter>,
     faults: Family<Code, Counter>,
     gates: Gates,
     pub exports: ExportCounts,
+}
+
+/// A cap, and whether a call that it stopped may still come about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Withheld {
+    how: &'static str,
+    cap: &'static str,
 }
 
 /// A provider, as the operator's configuration names it.
@@ -136,6 +145,8 @@ impl Counters {
         let refused = family("requests_refused", "Requests refused as a whole, by error code");
         let outcomes = family("outcomes", "Outcomes decided in score, by kind");
         let faults = family("faults", "Failures of our own, by place");
+        let withheld = Family::<Withheld, Counter>::default();
+        registry.register("judge_calls_withheld", "Calls that a budget did not allow, by cap", withheld.clone());
         let gates = Gates::new(&mut registry);
         let exports = ExportCounts::new(&mut registry);
         Self {
@@ -150,6 +161,7 @@ impl Counters {
             spans_ignored,
             orphaned_content,
             outcomes,
+            withheld,
             calls_answered,
             calls_failed,
             drifts,
@@ -200,6 +212,11 @@ impl Counters {
             CallStatus::Answered => self.calls_answered.inc(),
             CallStatus::Failed => self.calls_failed.inc(),
         };
+    }
+
+    /// A call for which there was no money: it has to `wait`, or was `refused`.
+    pub fn withhold(&self, how: &'static str, cap: CapScope) {
+        self.withheld.get_or_create(&Withheld { how, cap: cap.as_str() }).inc();
     }
 
     /// Something else that a reader of the dashboard could see.

@@ -10,6 +10,7 @@ use assize_core::batch::BatchStore;
 use assize_core::control::{Control, Project, Scope};
 use assize_core::export::ExportCursors;
 use assize_core::labels::Labels;
+use assize_core::ledger::Ledger;
 use assize_core::parking::Parking;
 use assize_core::queue::Queue;
 use assize_core::results::{Recorder, Results};
@@ -30,12 +31,13 @@ use crate::ids::IdSource;
 use crate::pipeline::batch::{self, BatchLane};
 use crate::pipeline::clients::Providers;
 use crate::pipeline::judges::warnings;
+use crate::pipeline::money::Money;
 use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
 use crate::pipeline::waiting::Waiting;
-use crate::pipeline::{Pipeline, bridge, fold, score};
+use crate::pipeline::{Pipeline, bridge, fold, pacing, score};
 use crate::secrets::RootSecret;
 
 /// Which parts of the flow this process runs.
@@ -110,7 +112,9 @@ pub async fn start(start: Start) -> Result<Running, String> {
     let secret = RootSecret::open(&data)
         .map_err(|error| format!("{}: the secret of the data directory cannot be used: {error}", data.display()))?;
     let draw_key = secret.draw_key();
-    let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max).await.map_err(text)?;
+    let platform = settings.budget.policy().map_err(text)?;
+    let access = Access::open(secret, Arc::clone(&stores.control), settings.ingest.items_per_second_max, platform);
+    let access = access.await.map_err(text)?;
     set_up(&access, &settings, clock.as_ref()).await?;
     let providers = Providers::kept_from(directories(&settings, &data));
     let panels = Panels::open(&spec, providers, Some(Arc::clone(&stores.control)), clock.now()).await.map_err(text)?;
@@ -143,7 +147,9 @@ pub async fn start(start: Start) -> Result<Running, String> {
         stop: stop.clone(),
     };
     let pipeline = Pipeline::new(clock, ids, draw_key, panels, stores.queue, recorder, counters, limits);
-    let pipeline = Arc::new(Pipeline { reuse, batch: Some(batch), ..pipeline });
+    let mut money = Money::new(stores.ledger, Arc::new(access.policies()));
+    money.is_paced = settings.budget.pacing;
+    let pipeline = Arc::new(Pipeline { reuse, money: Some(money), batch: Some(batch), ..pipeline });
     pipeline.load_models().await.map_err(text)?;
     let content_wait = Duration::from_secs(settings.ingest.content_wait_seconds);
     let waiting = Arc::new(Waiting::open(stores.parking, content_wait, &pipeline).await.map_err(text)?);
@@ -187,13 +193,14 @@ struct Stores {
     queue: Arc<dyn Queue>,
     cache: Option<Arc<dyn VerdictCache>>,
     batch: Arc<dyn BatchStore>,
+    ledger: Arc<dyn Ledger>,
     /// Where there is anything to export.
     cursors: Option<Arc<dyn ExportCursors>>,
 }
 
 /// The directories that hold data.
 fn directories(settings: &Settings, data: &std::path::Path) -> Vec<PathBuf> {
-    let elsewhere = [&settings.store.queue, &settings.store.results, &settings.store.control].into_iter();
+    let elsewhere = [&settings.store.queue, &settings.store.results, &settings.store.control, &settings.store.ledger].into_iter();
     let elsewhere = elsewhere.filter_map(|url| url.strip_prefix("sqlite:")).map(|path| path.strip_prefix("//").unwrap_or(path));
     elsewhere.map(PathBuf::from).chain([data.to_owned()]).collect()
 }
@@ -223,7 +230,8 @@ async fn open_stores(settings: &Settings, data: &std::path::Path) -> Result<Stor
         backend => Some(assize_store::cache::open(&url(backend), settings.cache.bounds()).await.map_err(text)?),
     };
     let batch = assize_store::batch::open(&url(&settings.store.queue)).await.map_err(text)?;
-    Ok(Stores { parking, control, results, labels, queue, cache, batch, cursors })
+    let ledger = assize_store::ledger::open(&url(&settings.store.ledger)).await.map_err(text)?;
+    Ok(Stores { parking, control, results, labels, queue, cache, batch, ledger, cursors })
 }
 
 /// Creates the projects of the configuration, and `default`.
@@ -272,6 +280,10 @@ impl Running {
         if roles.ingest || roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
             self.tasks.spawn(async move { fold::run(&pipeline, &stop).await });
+        }
+        if roles.ingest || roles.score {
+            let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());
+            self.tasks.spawn(async move { pacing::run(&pipeline, &stop).await });
         }
         if roles.score {
             let (pipeline, stop) = (Arc::clone(pipeline), self.stop.clone());

@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod metric;
 pub mod money;
 pub mod outcome;
+pub mod pacing;
 pub mod parking;
 pub mod policy;
 pub mod queue;

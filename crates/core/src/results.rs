@@ -502,6 +502,8 @@ pub struct Recorded {
     pub verdicts: Vec<(MetricName, Verdict)>,
     /// Draws between called tiers.
     pub steps: Vec<(MetricName, Step)>,
+    /// Calls that were made, in no particular order: what they cost may still have to be settled.
+    pub calls: Vec<CallRecord>,
 }
 
 /// What accept and score write.

@@ -15,6 +15,8 @@ use super::allowance::Allowance;
 #[derive(Default)]
 pub struct Directory {
     state: RwLock<State>,
+    /// What holds for the platform until somebody changes it.
+    platform: PlatformPolicy,
     items_per_second_max: Option<NonZeroU32>,
 }
 
@@ -37,8 +39,8 @@ struct Known {
 
 impl Directory {
     /// An empty one. A project may send `items_per_second_max`, 0 for no limit, unless its tenant has a limit of its own.
-    pub fn new(items_per_second_max: u32) -> Self {
-        Self { state: RwLock::default(), items_per_second_max: NonZeroU32::new(items_per_second_max) }
+    pub fn new(items_per_second_max: u32, platform: PlatformPolicy) -> Self {
+        Self { state: RwLock::default(), platform, items_per_second_max: NonZeroU32::new(items_per_second_max) }
     }
 
     /// Reads the control store. What is read before the last change is known by its number.
@@ -57,7 +59,7 @@ impl Directory {
             let policy = Arc::new(tenant.policy.clone());
             state.tenants.insert(tenant.name.clone(), Known { tenant, policy, allowance });
         }
-        state.platform = platform;
+        state.platform = if platform.1 == 0 { (self.platform, 0) } else { platform };
         state.keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(|key| (key.hash, key)).collect();
         state.revision = revision;
         Ok(())

@@ -9,7 +9,7 @@ mod tenants;
 use std::sync::Arc;
 
 use assize_core::control::{Control, Project, Scope, StoredKey};
-use assize_core::{ProjectName, StoreError, Timestamp};
+use assize_core::{PlatformPolicy, ProjectName, StoreError, Timestamp};
 
 pub use self::policies::Policies;
 pub use self::principal::Principal;
@@ -43,9 +43,14 @@ pub struct NewKey {
 }
 
 impl Access {
-    /// Reads projects, keys and tenants from the control store.
-    pub async fn open(secret: RootSecret, control: Arc<dyn Control>, items_per_second_max: u32) -> Result<Self, StoreError> {
-        let directory = Arc::new(Directory::new(items_per_second_max));
+    /// Reads projects, keys and tenants from the control store; `platform` holds until somebody changes it.
+    pub async fn open(
+        secret: RootSecret,
+        control: Arc<dyn Control>,
+        items_per_second_max: u32,
+        platform: PlatformPolicy,
+    ) -> Result<Self, StoreError> {
+        let directory = Arc::new(Directory::new(items_per_second_max, platform));
         directory.read_from(&*control).await?;
         Ok(Self { secret, control, directory, changing: tokio::sync::Mutex::default() })
     }

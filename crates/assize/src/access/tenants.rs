@@ -108,7 +108,9 @@ impl Access {
         let _one_at_a_time = self.changing.lock().await;
         let mut present = 0;
         for _ in 0..TRIES {
-            let (before, version) = self.control.platform().await?;
+            let (stored, version) = self.control.platform().await?;
+            // Until it is changed for the first time, the configuration's holds.
+            let before = if version == 0 { self.directory.platform().0 } else { stored };
             present = version;
             if let Some(expected) = expected.filter(|expected| *expected != present) {
                 return Err(TenantError::Conflict { present, expected });

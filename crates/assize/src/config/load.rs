@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::budget::PlatformBudget;
 use super::export::ExportSpec;
 use super::price::{self, PriceEntry, PriceFile};
 use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
@@ -53,6 +54,7 @@ struct File {
     ingest: Ingest,
     store: Store,
     cache: Cache,
+    budget: PlatformBudget,
     batch: Batch,
     score: Score,
     report: Report,
@@ -102,6 +104,7 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         ingest: file.ingest,
         store: file.store,
         cache: file.cache,
+        budget: file.budget,
         batch: file.batch,
         score: file.score,
         report: file.report,

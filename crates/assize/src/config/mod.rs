@@ -4,6 +4,7 @@
 //! the line), [`price`] is what the operator says of prices, [`policy`] turns metrics and judges into what is frozen on every item, [`metric`] reads metrics that come from elsewhere
 //! than the file.
 
+pub mod budget;
 pub mod cascade;
 pub mod export;
 pub mod load;

@@ -75,6 +75,7 @@ impl PolicySpec {
         unique("export", settings.export.iter().map(|entry| entry.name.as_str()))?;
         export::check(settings)?;
         check_report(settings)?;
+        settings.budget.policy()?;
         settings.sampling.0.check().map_err(|error| ConfigError::new(format!("[sampling] {error}")))?;
         for provider in &settings.provider {
             provider.check().map_err(|error| ConfigError::new(format!("[[provider]] {:?}: {error}", provider.name.as_str())))?;

@@ -8,6 +8,7 @@ use assize_core::{CacheBounds, Dimension, JudgeName, MetricName, Needs, ProjectN
 use assize_judge::spec::{JudgeSpec, ProviderSpec};
 use serde::{Deserialize, Serialize};
 
+use super::budget::PlatformBudget;
 use super::export::ExportSpec;
 use super::price::{PriceEntry, PriceFile};
 
@@ -18,6 +19,7 @@ pub struct Settings {
     pub ingest: Ingest,
     pub store: Store,
     pub cache: Cache,
+    pub budget: PlatformBudget,
     pub batch: Batch,
     pub score: Score,
     pub report: Report,
@@ -74,6 +76,8 @@ pub struct Store {
     pub queue: String,
     pub results: String,
     pub control: String,
+    /// Of money: what is reserved, spent and charged.
+    pub ledger: String,
     /// Of verdicts, to be used again; empty for none.
     pub cache: String,
     /// For how long an id that comes again is a duplicate, in days.
@@ -83,7 +87,7 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         let sqlite = || "sqlite".to_owned();
-        Self { queue: sqlite(), results: sqlite(), control: sqlite(), cache: sqlite(), duplicate_days: 7 }
+        Self { queue: sqlite(), results: sqlite(), control: sqlite(), ledger: sqlite(), cache: sqlite(), duplicate_days: 7 }
     }
 }
 

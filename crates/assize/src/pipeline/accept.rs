@@ -1,10 +1,13 @@
 //! `accept`: what a sender sent becomes durable, with everything decided that costs nothing to decide.
 
+use std::collections::HashMap;
+
 use assize_core::queue::Enqueued;
 use assize_core::{ProjectName, StoreError, StoreErrorKind};
 
 use super::Pipeline;
 use super::decide::decide;
+use super::pacing::Demanded;
 use crate::access::Principal;
 use crate::ingest::{Draft, ItemError};
 
@@ -44,23 +47,32 @@ pub async fn take(pipeline: &Pipeline, who: &Principal, batch: Vec<Result<Draft,
     let now = pipeline.clock.now();
     let mut receipt = Receipt::default();
     let mut entries = Vec::with_capacity(batch.len());
+    let mut asked = Vec::with_capacity(batch.len());
     for (index, draft) in batch.into_iter().enumerate() {
         let admitted = draft.and_then(|draft| Ok((project_of(who, &draft)?, draft)));
         match admitted {
             Ok((project, draft)) => {
                 let interaction = draft.into_interaction(project, now, || pipeline.ids.interaction());
                 let panel = pipeline.panels.of_project(&interaction.project);
-                entries.push(decide(&panel, &pipeline.draw_key, &pipeline.allocations, &interaction, now));
+                let restraint = pipeline.restraint(&interaction.project);
+                let entry = decide(&panel, &pipeline.draw_key, &pipeline.allocations, &restraint, &interaction, now);
+                asked.push((interaction.project, Demanded::of(&entry.row, restraint.pace)));
+                entries.push(entry);
             }
             Err(error) => receipt.rejected.push((index, error)),
         }
     }
-    for outcome in pipeline.queue.enqueue(entries).await.map_err(AcceptError::from)? {
+    let mut demand: HashMap<ProjectName, Demanded> = HashMap::new();
+    for (outcome, (project, asked)) in pipeline.queue.enqueue(entries).await.map_err(AcceptError::from)?.into_iter().zip(asked) {
         match outcome {
-            Enqueued::Accepted => receipt.accepted += 1,
+            Enqueued::Accepted => {
+                receipt.accepted += 1;
+                demand.entry(project).or_default().add(asked);
+            }
             Enqueued::Duplicate => receipt.duplicate += 1,
         }
     }
+    pipeline.see_demand(demand);
     pipeline.counters.accept(&receipt);
     pipeline.accepted.notify_one();
     Ok(receipt)

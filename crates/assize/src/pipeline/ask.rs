@@ -6,7 +6,7 @@ use assize_core::{JudgeVersion, MetricName, Reason, ReusePolicy, StoreError, Ver
 use futures::future::{BoxFuture, join_all};
 
 use super::Pipeline;
-use super::call::{Called, call};
+use super::call::{Called, Errand, call};
 use super::case::Case;
 use super::course::Course;
 use super::record::record_news;
@@ -205,14 +205,18 @@ async fn call_about(
     keys: &[Option<Keys>],
 ) -> Vec<Fresh> {
     let mut fresh = Vec::new();
-    let seats: Vec<&CalledSeat> = open.iter().filter_map(|&at| group.get(at)?.seat()).collect();
-    if seats.is_empty() {
+    let asking = |&at: &usize| {
+        let course = group.get(at)?;
+        Some(Errand { seat: course.seat()?, spent_on: &course.decision.metric })
+    };
+    let asked: Vec<Errand<'_>> = open.iter().filter_map(asking).collect();
+    if asked.is_empty() {
         return fresh;
     }
-    let called = call(pipeline, &seats, case.subject).await;
-    for ((&at, seat), called) in open.iter().zip(seats).zip(called) {
+    let called = call(pipeline, &asked, case.subject).await;
+    for ((&at, asked), called) in open.iter().zip(asked).zip(called) {
         if let Some(course) = group.get_mut(at) {
-            fresh.extend(take_in(pipeline, case, course, seat, called, keys.get(at).copied().flatten()).await);
+            fresh.extend(take_in(pipeline, case, course, asked.seat, called, keys.get(at).copied().flatten()).await);
         }
     }
     fresh
@@ -239,7 +243,8 @@ async fn take_in(
     if course.failure().is_some()
         && let Some(fallback) = &course.seats.fallback
     {
-        for called in call(pipeline, &[fallback], case.subject).await {
+        let asked = Errand { seat: fallback, spent_on: &course.decision.metric };
+        for called in call(pipeline, &[asked], case.subject).await {
             course.fell_back(called);
         }
     }

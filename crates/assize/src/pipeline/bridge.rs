@@ -16,7 +16,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::call::call;
+use super::call::{Errand, call};
 use super::dry_run::{all_of, marked};
 use super::seat::CalledSeat;
 
@@ -220,14 +220,16 @@ async fn build(
     let change = &change;
     let asking = ids.into_iter().map(|id| async move {
         let scene = Scene { project, change, asked, base, rate };
-        both(pipeline, results, &scene, &id).await
+        let met = both(pipeline, results, &scene, &id).await;
+        (id, met)
     });
     let ended: Vec<_> = futures::stream::iter(asking).buffered(AT_ONCE).collect().await;
-    for failed in ended {
-        match failed? {
-            Some(failure) if old_seat.is_some() && !failure.kind.is_retryable() => bridge.failures += 1,
-            Some(_) => {}
-            None => bridge.failures = 0,
+    for (id, met) in ended {
+        match met? {
+            Met::Waited => bridge.pending.push_back(id),
+            Met::Asked(Some(failure)) if old_seat.is_some() && !failure.kind.is_retryable() => bridge.failures += 1,
+            Met::Asked(Some(_)) => {}
+            Met::Asked(None) | Met::Gone => bridge.failures = 0,
         }
     }
     if bridge.failures >= GONE_AFTER {
@@ -288,23 +290,29 @@ struct Scene<'a> {
     rate: f64,
 }
 
-/// Asks the other version about an interaction and records both. Returns why it gave no verdict, if so.
-async fn both(
-    pipeline: &Pipeline,
-    results: &dyn Results,
-    scene: &Scene<'_>,
-    id: &InteractionId,
-) -> Result<Option<CallFailure>, StoreError> {
+/// What came of asking about an interaction.
+enum Met {
+    /// It, its text or its verdict is not there any more.
+    Gone,
+    /// Nobody was asked: there was no slot, or no money. Another time.
+    Waited,
+    /// It was asked, and why it gave no verdict, if so.
+    Asked(Option<CallFailure>),
+}
+
+/// Asks the other version about an interaction and records both.
+async fn both(pipeline: &Pipeline, results: &dyn Results, scene: &Scene<'_>, id: &InteractionId) -> Result<Met, StoreError> {
     let Scene { project, change, asked, base, rate } = *scene;
-    let Some(mut record) = results.interaction(project, id).await? else { return Ok(None) };
-    let Some(text) = record.payload.take() else { return Ok(None) };
-    let Some(metric) = record.metrics.iter().find(|one| one.decision.metric == change.metric) else { return Ok(None) };
-    let Some(known) = metric.verdicts.iter().rev().find(|verdict| &verdict.version == base) else { return Ok(None) };
+    let Some(mut record) = results.interaction(project, id).await? else { return Ok(Met::Gone) };
+    let Some(text) = record.payload.take() else { return Ok(Met::Gone) };
+    let Some(metric) = record.metrics.iter().find(|one| one.decision.metric == change.metric) else { return Ok(Met::Gone) };
+    let Some(known) = metric.verdicts.iter().rev().find(|verdict| &verdict.version == base) else { return Ok(Met::Gone) };
     let reference = metric.steps.last().map_or(metric.decision.probability, |step| step.probability);
-    let Some(called) = call(pipeline, &[asked], &text).await.into_iter().next() else { return Ok(None) };
+    let spent_on = marked("bridge", &change.metric);
+    let asking = Errand { seat: asked, spent_on: &spent_on };
+    let Some(called) = call(pipeline, &[asking], &text).await.into_iter().next() else { return Ok(Met::Gone) };
     if called.calls.is_empty() {
-        // It only waited for its turn, in vain: another time.
-        return Ok(called.result.err());
+        return Ok(Met::Waited);
     }
     let (verdict, failure) = match called.result {
         Ok(verdict) => (Some(verdict), None),
@@ -327,12 +335,15 @@ async fn both(
         item,
         verdict,
         calls: called.calls,
-        spent_on: marked("bridge", &change.metric),
+        spent_on,
         at: pipeline.clock.now(),
     };
     results.record_bridge(&extra).await?;
+    if let Some(money) = &pipeline.money {
+        money.settle(extra.calls.iter(), pipeline.clock.now()).await?;
+    }
     pipeline.counters.changed();
-    Ok(failure)
+    Ok(Met::Asked(failure))
 }
 
 /// The seat of the version before, opened from the policy under which it judged; `None` where it cannot be opened any more.

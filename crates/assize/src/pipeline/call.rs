@@ -1,13 +1,14 @@
-//! The one place where a judge is called: pause, slot, attempt, and what is learned from the answer.
+//! The one place where a judge is called: pause, slot, money, attempt, and what is learned from the answer.
 
 use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{CallId, CallRecord, CallStatus, Interaction, Part, Timestamp, Verdict};
+use assize_core::{CallId, CallRecord, CallStatus, Interaction, MetricName, Part, Timestamp, Verdict};
 use tokio::time::sleep;
 
 use super::Pipeline;
 use super::gate::{RETRY_AFTER_MAX, WAIT_IN_HAND_MAX};
+use super::money::{LEASE_GRACE, Wanted, Withheld};
 use super::seat::CalledSeat;
 
 /// How the attempts to have one question answered about one interaction ended.
@@ -15,19 +16,31 @@ pub struct Called {
     pub result: Result<Verdict, CallFailure>,
     /// Every attempt, failed ones included.
     pub calls: Vec<CallRecord>,
+    /// Why there was no money for any.
+    pub withheld: Option<Withheld>,
+}
+
+/// A question to put: to whom, and on which metric what it costs is spent.
+#[derive(Clone, Copy)]
+pub struct Errand<'a> {
+    pub seat: &'a CalledSeat,
+    pub spent_on: &'a MetricName,
 }
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 
-/// Asks the judge of `seats`, which they share, all their questions in one call; those that failed again, where that can help. No slot
-/// is held while waiting. As many results come back as there are seats, in their order.
-pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Interaction) -> Vec<Called> {
+/// Puts `asked` to the judge that they share, all questions in one call; those that failed again, where that can help. No slot is held
+/// while waiting, and no attempt is made without the money for it. As many results come back as were asked, in their order.
+pub async fn call(pipeline: &Pipeline, asked: &[Errand<'_>], interaction: &Interaction) -> Vec<Called> {
     let unasked = || CallFailure::new(CallFailureKind::InvalidAnswer, "the judge was not asked");
-    let mut called: Vec<Called> = seats.iter().map(|_| Called { result: Err(unasked()), calls: Vec::new() }).collect();
+    let fresh = |_: &Errand<'_>| Called { result: Err(unasked()), calls: Vec::new(), withheld: None };
+    let mut called: Vec<Called> = asked.iter().map(fresh).collect();
+    let seats: Vec<&CalledSeat> = asked.iter().map(|one| one.seat).collect();
     let Some(CalledSeat { judge, gate, .. }) = seats.first() else { return called };
     let mut open: Vec<usize> = (0..seats.len()).collect();
     for attempt in 1..=gate.attempts() {
         let questions: Vec<usize> = open.iter().filter_map(|&at| seats.get(at)).map(|seat| seat.question).collect();
+        let id = pipeline.ids.call();
         let results = match gate.turn().await {
             Err(failure) => {
                 for &at in &open {
@@ -37,10 +50,18 @@ pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Inte
                 }
                 break;
             }
-            Ok(slot) => slot.attempt(questions.len(), judge.attempt(interaction, &questions)).await,
+            Ok(slot) => {
+                let these: Vec<Errand<'_>> = open.iter().filter_map(|&at| asked.get(at).copied()).collect();
+                if let Err(withheld) = reserve(pipeline, &id, &these, interaction).await {
+                    if attempt == 1 {
+                        called.iter_mut().for_each(|one| one.withhold(&withheld));
+                    }
+                    break;
+                }
+                slot.attempt(questions.len(), judge.attempt(interaction, &questions)).await
+            }
         };
-        say(pipeline, seats, &results);
-        let id = pipeline.ids.call();
+        say(pipeline, &seats, &results);
         let mut wait = Duration::ZERO;
         let mut results = results.into_iter();
         let of = u16::try_from(open.len()).unwrap_or(u16::MAX);
@@ -64,6 +85,34 @@ pub async fn call(pipeline: &Pipeline, seats: &[&CalledSeat], interaction: &Inte
         }
     }
     called
+}
+
+/// Sets aside what asking `asked` in one call can cost.
+async fn reserve(pipeline: &Pipeline, id: &CallId, asked: &[Errand<'_>], interaction: &Interaction) -> Result<(), Withheld> {
+    let (Some(money), Some(first)) = (&pipeline.money, asked.first()) else { return Ok(()) };
+    let metrics: Vec<&MetricName> = asked.iter().map(|one| one.spent_on).collect();
+    let questions: Vec<usize> = asked.iter().map(|one| one.seat.question).collect();
+    let wanted = Wanted {
+        project: &interaction.project,
+        judge: &first.seat.name,
+        metrics: &metrics,
+        now: pipeline.clock.now(),
+        lease: first.seat.gate.deadline().saturating_add(LEASE_GRACE),
+    };
+    let bound = |tightness| first.seat.judge.bound(interaction, &questions, tightness);
+    money.reserve(id, &wanted, bound, &pipeline.counters).await
+}
+
+impl Called {
+    fn withhold(&mut self, withheld: &Withheld) {
+        let message = match withheld {
+            Withheld::Wait(_) => "there may be money once calls under way are settled",
+            Withheld::Refused(reason) => &reason.message,
+        };
+        // Tried again it may be paid: for whoever takes it for any failure.
+        self.result = Err(CallFailure::new(CallFailureKind::RateLimited, message));
+        self.withheld = Some(withheld.clone());
+    }
 }
 
 /// Says in the log that calls fail.

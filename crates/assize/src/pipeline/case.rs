@@ -6,7 +6,7 @@ use std::time::Duration;
 use assize_core::results::Recorded;
 use assize_core::{
     Accepted, Allocation, Decision, DecisionState, Draw, Interaction, JudgeName, JudgeVersion, Metric, MetricName, Outcome,
-    Reason, ReuseKind, Scored, Step, Timestamp, Verdict,
+    Reason, Restraint, ReuseKind, Scored, Step, Timestamp, Verdict,
 };
 use tokio::sync::OnceCell;
 
@@ -15,6 +15,7 @@ use super::allocations::Allocations;
 use super::batch::Way;
 use super::call::Called;
 use super::course::Course;
+use super::decide::probability;
 use super::nearest::Vectors;
 use super::panel::Panel;
 use super::seat::Seats;
@@ -35,6 +36,8 @@ pub struct Case<'a> {
     open: Vec<&'a Decision>,
     recorded: &'a Recorded,
     allocations: &'a Allocations,
+    /// What holds the project back by now.
+    restraint: Restraint,
 }
 
 impl<'a> Case<'a> {
@@ -68,7 +71,7 @@ impl<'a> Case<'a> {
     pub fn similar(&self, metric: &MetricName) -> Option<&Verdict> {
         let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
         let is_similar = |verdict: &&Verdict| verdict.reused.is_some_and(|reused| reused.kind == ReuseKind::Similar);
-        of_metric.map(|(_, verdict)| verdict).filter(is_similar).last()
+        of_metric.map(|(_, verdict)| verdict).filter(is_similar).next_back()
     }
 
     /// The draw for a tier that is on record.
@@ -83,6 +86,25 @@ impl<'a> Case<'a> {
 
     fn steps(&self, decision: &Decision) -> impl Iterator<Item = &Step> {
         self.recorded.steps.iter().filter(|(metric, _)| *metric == decision.metric).map(|(_, step)| step)
+    }
+
+    /// The probability that the first called tier would have by now; `None` where that is of no matter: nothing is held back, a judge
+    /// was asked already or may be at this moment.
+    pub fn thinned(&self, decision: &Decision, metric: &Metric) -> Option<f64> {
+        let is_begun = matches!(self.way, Way::Answered { .. } | Way::Live { .. }) || metric.max_delay_hours > 0;
+        if is_begun || self.restraint == Restraint::default() || self.is_touched(decision) {
+            return None;
+        }
+        let policy = &self.panel.policy;
+        let allocation = || self.allocation(metric, &decision.scores.last()?.judge);
+        Some(probability(policy, &self.restraint, metric, &self.row.features, &decision.scores, allocation))
+    }
+
+    /// Whether anything is on record of the metric since it was accepted.
+    fn is_touched(&self, decision: &Decision) -> bool {
+        let Recorded { verdicts, steps, calls, .. } = self.recorded;
+        let metric = &decision.metric;
+        verdicts.iter().any(|(name, _)| name == metric) || steps.iter().any(|(name, _)| name == metric) || !calls.is_empty()
     }
 
     /// What was learned about doubt, given what `predictor` said.
@@ -122,7 +144,8 @@ pub fn open<'a>(
     over.extend(gone.map(|decision| failed(decision, &judge_gone())));
     let draw = pipeline.draw_key.draw(row.key);
     let (vectors, allocations) = (OnceCell::new(), &pipeline.allocations);
-    (over, Some(Case { row, panel, subject, retries, draw, way, vectors, open, recorded, allocations }))
+    let restraint = pipeline.restraint(&row.project);
+    (over, Some(Case { row, panel, subject, retries, draw, way, vectors, open, recorded, allocations, restraint }))
 }
 
 /// The age at which a metric is given up: what may wait for a batch may be older.

@@ -11,6 +11,8 @@ use assize_core::{
 use super::call::Called;
 use super::case::Case;
 use super::gate::RETRY_AFTER_MAX;
+use super::money::Withheld;
+use super::pacing::{THIN_BELOW, THINNED};
 use super::score::Limits;
 use super::seat::{CalledSeat, Seats};
 
@@ -102,6 +104,10 @@ impl<'a> Course<'a> {
     pub fn advance(&mut self, case: &Case<'_>) {
         while let Some(seat) = self.seat() {
             let tier = self.seats.inline.len() + self.next;
+            if self.next == 0 && self.is_left_out_of_the_backlog(case, tier, seat) {
+                let message = "it was drawn, and left out while it waited, so that the budget lasts";
+                return self.close(Outcome::NotSampled, Some(Reason::new(THINNED, message)));
+            }
             if self.next > 0 && self.probability_is_of_earlier(tier) {
                 let step = case.step(self.decision, tier).cloned().unwrap_or_else(|| self.draw(case, tier, seat));
                 self.probability = step.probability;
@@ -186,6 +192,32 @@ impl<'a> Course<'a> {
         self.steps.last().is_none_or(|step| usize::from(step.tier) < tier)
     }
 
+    /// Thins the backlog: compares the draw with what the probability would be by now, if that has become lower. It looks at nothing
+    /// that a called judge has said, and what is decided is final.
+    fn is_left_out_of_the_backlog(&mut self, case: &Case<'_>, tier: usize, seat: &CalledSeat) -> bool {
+        if !self.steps.is_empty() {
+            return false;
+        }
+        let fresh = || {
+            let probability = case.thinned(self.decision, self.metric)?;
+            let conditional = probability / self.probability;
+            (probability > 0.0 && conditional < THIN_BELOW).then(|| Step {
+                tier: u16::try_from(tier).unwrap_or(u16::MAX),
+                judge: seat.name.clone(),
+                conditional,
+                probability,
+                drawn: case.draw.falls_below(probability),
+                predictor: None,
+            })
+        };
+        let Some(step) = case.step(self.decision, tier).cloned().or_else(fresh) else { return false };
+        self.probability = step.probability;
+        let drawn = step.drawn;
+        self.steps.push(step);
+        self.changed = true;
+        !drawn
+    }
+
     fn draw(&self, case: &Case<'_>, tier: usize, seat: &CalledSeat) -> Step {
         let allocation = self.predictor.as_ref().and_then(|judge| case.allocation(self.metric, judge));
         let policy = &case.panel.policy.sampling;
@@ -208,6 +240,14 @@ impl<'a> Course<'a> {
         self.called |= !only_waited;
         self.changed |= !only_waited;
         self.calls.extend(called.calls);
+        match called.withheld {
+            // Waiting for money is no try, either.
+            Some(Withheld::Wait(wait)) => return self.try_again = Some(wait),
+            Some(Withheld::Refused(why)) if self.is_at_reference() => return self.close(Outcome::OverBudget, Some(why)),
+            // A cheaper tier that cannot be paid is passed over.
+            Some(Withheld::Refused(_)) => return self.next += 1,
+            None => {}
+        }
         match called.result {
             Ok(verdict) => self.take(verdict),
             // Waiting for a pause or a slot is no try: it goes on until the item is too old.

@@ -16,7 +16,14 @@ use super::seat::Seats;
 pub const CAPTURE_CONTENT: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 /// The small row of `interaction`, and its text if any metric draws it or the reserve keeps it.
-pub fn decide(panel: &Arc<Panel>, key: &DrawKey, allocations: &Allocations, interaction: &Interaction, now: Timestamp) -> Entry {
+pub fn decide(
+    panel: &Arc<Panel>,
+    key: &DrawKey,
+    allocations: &Allocations,
+    restraint: &Restraint,
+    interaction: &Interaction,
+    now: Timestamp,
+) -> Entry {
     let policy = &panel.policy;
     let row_key = RowKey::of(&interaction.project, &interaction.id);
     let draw = key.draw(row_key);
@@ -28,7 +35,7 @@ pub fn decide(panel: &Arc<Panel>, key: &DrawKey, allocations: &Allocations, inte
             return Decision { metric: metric.name.clone(), scores: Vec::new(), probability: 0.0, reference, state };
         }
         let scores = free_scores(seats, interaction);
-        let probability = probability(policy, metric, &features, &scores, || {
+        let probability = probability(policy, restraint, metric, &features, &scores, || {
             allocations.get(&interaction.project, metric, &scores.last()?.judge)
         });
         let state = match metric.is_free() {
@@ -69,6 +76,7 @@ pub(super) fn free_scores(seats: &Seats, interaction: &Interaction) -> Vec<TierS
 /// The probability that the first called tier sees it.
 pub(super) fn probability(
     policy: &Policy,
+    restraint: &Restraint,
     metric: &Metric,
     features: &Features,
     scores: &[TierScore],
@@ -76,7 +84,7 @@ pub(super) fn probability(
 ) -> f64 {
     let Some((first, _)) = metric.called().next() else { return 1.0 };
     let scores: Vec<f64> = scores.iter().map(|tier| tier.score).collect();
-    inclusion(&policy.sampling, &Restraint::default(), features, &scores, metric, first, allocation().as_ref())
+    inclusion(&policy.sampling, restraint, features, &scores, metric, first, allocation().as_ref())
 }
 
 /// Why there is nothing to judge, if so.

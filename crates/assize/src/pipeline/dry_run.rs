@@ -13,7 +13,7 @@ use assize_core::{
 use futures::StreamExt as _;
 
 use super::Pipeline;
-use super::call::call;
+use super::call::{Errand, call};
 use super::decide::{free_scores, missing, probability};
 use super::panel::Panel;
 use super::seat::Seats;
@@ -199,7 +199,7 @@ async fn try_out(
     }
     let free = free_scores(seats, interaction);
     let policy = &panel.policy;
-    let mut reached = probability(policy, metric, &row.features, &free, || None);
+    let mut reached = probability(policy, &Restraint::default(), metric, &row.features, &free, || None);
     let mut scores: Vec<f64> = free.iter().map(|tier| tier.score).collect();
     let at_accept = free.into_iter().map(|tier| Said {
         judge: tier.judge,
@@ -209,11 +209,14 @@ async fn try_out(
         calls: Vec::new(),
     });
     let mut said: Vec<Said> = at_accept.collect();
+    let spent_on = marker(&metric.name);
     for ((tier, _), seat) in metric.called().zip(&seats.called) {
         if said.len() > seats.inline.len() {
             reached *= inclusion(&policy.sampling, &Restraint::default(), &row.features, &scores, metric, tier, None);
         }
-        let Some(called) = call(pipeline, &[seat], interaction).await.into_iter().next() else { continue };
+        let Some(called) = call(pipeline, &[Errand { seat, spent_on: &spent_on }], interaction).await.into_iter().next() else {
+            continue;
+        };
         let cost = called.calls.iter().try_fold(NanoUsd::ZERO, |sum, call| Some(sum.plus(call.cost?)));
         let answer = called.result.map(|verdict| (verdict.score, verdict.reason)).map_err(|failure| failure.message);
         scores.extend(answer.as_ref().ok().map(|(score, _)| *score));
@@ -243,7 +246,11 @@ async fn keep_calls(
         calls,
         at: pipeline.clock.now(),
     };
-    pipeline.recorder.record(&[spent]).await
+    pipeline.recorder.record(std::slice::from_ref(&spent)).await?;
+    match &pipeline.money {
+        Some(money) => money.settle(spent.calls.iter(), pipeline.clock.now()).await,
+        None => Ok(()),
+    }
 }
 
 /// The name under which the spend stands.

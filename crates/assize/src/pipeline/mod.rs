@@ -17,8 +17,10 @@ pub mod gate;
 pub mod judges;
 pub mod local;
 pub mod models;
+pub mod money;
 pub mod nearest;
 pub mod own;
+pub mod pacing;
 pub mod panel;
 pub mod record;
 pub mod report;
@@ -61,6 +63,8 @@ pub struct Pipeline {
     pub bridges: bridge::Bridges,
     /// Projects in which a metric is being tried out.
     pub dry_runs: dry_run::InHand,
+    /// What judging may cost, where that is asked.
+    pub money: Option<money::Money>,
     /// What waits for batches, where there is a place for it.
     pub batch: Option<batch::BatchLane>,
     /// Rung when something was accepted.
@@ -70,7 +74,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline over these stores, which uses no verdict again and sends no batches.
+    /// A pipeline over these stores, which uses no verdict again, sends no batches and pays whatever is asked.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         clock: Arc<dyn Clock>,
@@ -97,6 +101,7 @@ impl Pipeline {
             models: models::Models::default(),
             bridges: bridge::Bridges::default(),
             dry_runs: dry_run::InHand::default(),
+            money: None,
             batch: None,
             accepted: Notify::new(),
             folded: watch::Sender::new(Offset(0)),

@@ -1,4 +1,5 @@
-//! What is new goes on record, and only then to where it is found again: what is used for nothing has its cost on record somewhere.
+//! What is new goes on record, and only then is settled and kept where it is found again: what is used for nothing has its cost on
+//! record somewhere.
 
 use assize_core::{Outcome, Reason, Scored, StoreError};
 
@@ -11,6 +12,11 @@ use super::reuse::Fresh;
 pub async fn record(pipeline: &Pipeline, scored: Vec<Scored>) -> Result<Option<Reason>, StoreError> {
     if !scored.is_empty() {
         pipeline.recorder.record(&scored).await?;
+        if let Some(money) = &pipeline.money {
+            let now = pipeline.clock.now();
+            money.settle(scored.iter().flat_map(|one| &one.calls), now).await?;
+            money.scored(&scored);
+        }
         scored.iter().for_each(|one| pipeline.counters.score(one));
         pipeline.note_models(&scored).await?;
     }

@@ -93,6 +93,10 @@ pub async fn hear(pipeline: &Pipeline, entry: Entry, retries: u32, way: Way) -> 
         // An id that came again after the queue had forgotten it: the first record stays, and nobody is paid for a second.
         return Ok(Ended::default());
     }
+    if let Some(money) = &pipeline.money {
+        // Calls of a delivery that came to no end: they may have been recorded and not settled.
+        money.settle_again(recorded.calls.iter(), pipeline.clock.now()).await?;
+    }
     let panel = pipeline.panels.of(&row.policy).await?;
     let subject = entry.payload.as_deref().and_then(parse);
     let (given_up, case) = case::open(pipeline, &row, panel.as_deref(), subject.as_ref(), retries, &recorded, way);

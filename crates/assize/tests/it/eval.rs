@@ -183,3 +183,17 @@ mod thresholds {
         assert_eq!(provider.calls(), 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_ends_the_paying_and_not_the_run() {
+    // 150 tokens in and 80 out: $0.00195 a call.
+    let provider = FakeProvider::start(Behaviour::with(every_third).usage(150, 80)).await.unwrap();
+    let files = Files::new();
+    let command = eval(&files, &configuration(&provider, 1.0), lines(60)).arg("--json").option("--budget-usd", "0.039");
+    let summary = command.run().await.code(0).json();
+    let counts = counts(&summary, "refusal");
+    assert_eq!((counts["judged"], counts["judged"] + counts["over_budget"]), (provider.calls(), 60));
+    assert!(summary["cost_usd"].as_f64().unwrap() <= 0.039 && provider.calls() >= 18, "{summary}");
+    let rate = &summary["metrics"]["refusal"];
+    assert!(rate["coverage"].as_f64().unwrap() < 1.0, "what was not judged shows: {rate}");
+}

@@ -12,12 +12,14 @@ use assize::ingest::json::decode_line;
 use assize::pipeline::accept::accept;
 use assize::pipeline::batch::{BatchLane, MEMBERS_MAX};
 use assize::pipeline::clients::Providers;
+use assize::pipeline::money::{Money, Payers};
 use assize::pipeline::nearest::Nearest;
 use assize::pipeline::panel::Panels;
 use assize::pipeline::reuse::Reuse;
 use assize::pipeline::score::{Limits, score};
 use assize::pipeline::{Pipeline, fold};
 use assize::secrets::RootSecret;
+use assize_core::ledger::Ledger;
 use assize_core::queue::{Leased, Offset};
 use assize_core::results::{MetricRecord, Recorder, Results};
 use assize_core::{CacheBounds, Clock, InteractionId, ProjectName, TenantName, Timestamp};
@@ -67,7 +69,7 @@ impl Flow {
             IdSource::new(0),
             RootSecret::known(0).draw_key(),
             panels,
-            Arc::new(MemoryQueue::new(1_000, 10_000, Offset(0))),
+            Arc::new(MemoryQueue::new(10_000, 10_000, Offset(0))),
             Arc::clone(&results) as Arc<dyn Recorder>,
             Arc::new(Counters::new()),
             limits,
@@ -97,6 +99,12 @@ impl Flow {
         Self { pipeline, ..self }
     }
 
+    /// The same with money.
+    pub fn with_money(self, ledger: Arc<dyn Ledger>, payers: Arc<dyn Payers>) -> Self {
+        let pipeline = Pipeline { money: Some(Money::new(ledger, payers)), ..self.pipeline };
+        Self { pipeline, ..self }
+    }
+
     /// Takes an interaction in, up to where it can be leased.
     pub async fn accept(&self, item: &Value) {
         let who = Principal::local(ProjectName::new("default").unwrap());
@@ -119,6 +127,11 @@ impl Flow {
         for item in leased {
             score(&self.pipeline, item).await.unwrap();
         }
+    }
+
+    /// What is on record of the one metric of `i-AT`.
+    pub async fn metrics_of(&self, at: usize) -> MetricRecord {
+        self.metrics(&format!("i-{at}")).await.remove(0)
     }
 
     /// What is on record of an interaction, metric by metric.

@@ -4,6 +4,7 @@
 mod bad_input;
 mod batch;
 mod bridge;
+mod budget;
 mod cascade;
 mod chaos_provider;
 mod cli;

@@ -14,6 +14,8 @@ pub struct Behaviour {
     pub(super) latency: Duration,
     /// Input and output tokens that a completion reports; counted from the request where not set.
     pub(super) usage: Option<(u64, u64)>,
+    /// Whose usage is charged and not reported.
+    pub(super) silent: Box<dyn Fn(&Request) -> bool + Send + Sync>,
     /// The key that a call has to bring.
     pub(super) key: Option<String>,
 }
@@ -21,7 +23,7 @@ pub struct Behaviour {
 impl Behaviour {
     /// What `decide` says.
     pub fn with(decide: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self { decide: Box::new(decide), latency: Duration::ZERO, usage: None, key: None }
+        Self { decide: Box::new(decide), latency: Duration::ZERO, usage: None, silent: Box::new(|_| false), key: None }
     }
 
     /// Always the same.
@@ -60,6 +62,12 @@ impl Behaviour {
     #[must_use]
     pub fn usage(self, input: u64, output: u64) -> Self {
         Self { usage: Some((input, output)), ..self }
+    }
+
+    /// Charges completions of these requests without saying how much.
+    #[must_use]
+    pub fn silent_about_usage(self, of: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
+        Self { silent: Box::new(of), ..self }
     }
 
     /// Answers HTTP 401 to calls without this key.

@@ -81,7 +81,14 @@ impl Shared {
         let mut memory = self.memory();
         memory.input_tokens += usage.0;
         memory.output_tokens += usage.1;
-        request.protocol.completion(request, content, usage)
+        let mut completion = request.protocol.completion(request, content, usage);
+        if (behaviour.silent)(request)
+            && let Some(completion) = completion.as_object_mut()
+        {
+            completion.remove("usage");
+            completion.remove("usageMetadata");
+        }
+        completion
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assize_core::queue::Offset;
-use assize_core::{ProjectName, SystemClock, TenantName};
+use assize_core::{Clock as _, NanoUsd, ProjectName, SystemClock, TenantName};
+use assize_store::ledger::MemoryLedger;
 use assize_store::queue::MemoryQueue;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::accept::{AcceptError, accept};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::money::Money;
 use crate::pipeline::nearest::embeddings;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
@@ -54,6 +56,7 @@ Examples:
   assize eval answers.jsonl --config assize.toml --out verdicts.jsonl     # run it again to go on where it stopped
   assize eval answers.jsonl --config assize.toml --fail-if 'refusal>0.1'  # exit code 1 if the rate is above 10 %
   cat answers.jsonl | assize eval - --json
+  assize eval answers.jsonl --config assize.toml --budget-usd 5           # stop paying there; the rates say how sure they are
 
 Every line of FILE is one interaction: {\"id\": …, \"input\": …, \"output\": …, \"context\": …}. Lines that are none are named and left
 out. Interactions whose judge fails have no verdict and widen the interval.
@@ -83,6 +86,9 @@ pub struct Eval {
     /// Ask anew, whatever is kept in --data
     #[arg(long, requires = "data")]
     no_cache: bool,
+    /// Stop paying at this many dollars: what is left then ends as over budget
+    #[arg(long, value_name = "USD", value_parser = NanoUsd::parse_usd)]
+    budget_usd: Option<NanoUsd>,
     /// Exit with 1 if this holds, such as 'refusal>0.1' or 'refusal.high>=0.2' (repeatable)
     #[arg(long = "fail-if", value_name = "METRIC>RATE")]
     fail_if: Vec<Threshold>,
@@ -172,7 +178,8 @@ impl Eval {
             Arc::new(Counters::new()),
             limits,
         );
-        let pipeline = Arc::new(Pipeline { reuse: self.reuse(settings, spec).await?, ..pipeline });
+        let money = self.budget_usd.map(|most| Money::of_run(Arc::new(MemoryLedger::new()), most, SystemClock.now()));
+        let pipeline = Arc::new(Pipeline { reuse: self.reuse(settings, spec).await?, money, ..pipeline });
         let mut signal = StopSignal::catch()?;
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({

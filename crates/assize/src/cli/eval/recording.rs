@@ -262,6 +262,7 @@ impl Recorder for Recording {
             closed: open.closed.clone(),
             verdicts: open.verdicts.clone(),
             steps: open.steps.clone(),
+            calls: open.calls.values().flatten().cloned().collect(),
         })
     }
 }

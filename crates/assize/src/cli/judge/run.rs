@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assize_core::queue::Offset;
-use assize_core::{JudgeVersion, NanoUsd, ProjectName, RowKey, SystemClock, TenantName, Timestamp, VerdictCache};
+use assize_core::{Clock as _, JudgeVersion, NanoUsd, ProjectName, RowKey, SystemClock, TenantName, Timestamp, VerdictCache};
+use assize_store::ledger::MemoryLedger;
 use assize_store::queue::MemoryQueue;
 use clap::Args;
 use serde::Serialize;
@@ -26,6 +27,7 @@ use crate::counters::Counters;
 use crate::ids::IdSource;
 use crate::pipeline::accept::{AcceptError, accept};
 use crate::pipeline::clients::Providers;
+use crate::pipeline::money::Money;
 use crate::pipeline::panel::Panels;
 use crate::pipeline::reuse::Reuse;
 use crate::pipeline::score::Limits;
@@ -54,6 +56,9 @@ pub struct RunArgs {
     /// Calls in flight at once, per provider
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: Option<u32>,
+    /// Stop paying at this many dollars: what is left then ends as over budget
+    #[arg(long, value_name = "USD", value_parser = NanoUsd::parse_usd)]
+    pub budget_usd: Option<NanoUsd>,
     /// Use verdicts that are kept in this directory, and keep new ones there: the same judged again costs no call
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -157,7 +162,8 @@ impl RunArgs {
             Arc::new(Counters::new()),
             limits,
         );
-        let pipeline = Arc::new(Pipeline { reuse, ..pipeline });
+        let money = self.budget_usd.map(|most| Money::of_run(Arc::new(MemoryLedger::new()), most, SystemClock.now()));
+        let pipeline = Arc::new(Pipeline { reuse, money, ..pipeline });
         let stop = CancellationToken::new();
         let mut scoring = tokio::spawn({
             let (pipeline, stop) = (Arc::clone(&pipeline), stop.clone());

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 
 use assize_core::batch::{Member, OpenBatch};
 use assize_core::judge::CallFailure;
-use assize_core::{CallId, Part, StoreError, Timestamp};
+use assize_core::{Part, StoreError, Timestamp};
 use assize_judge::providers::Completion;
 use assize_judge::providers::batch::{BatchEnd, BatchRef, BatchState};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
+use super::purse::{call_id, release};
 use super::submit::say;
 use super::{BatchLane, MARGIN, Pipeline, Way, go_on, seat_of};
 use crate::pipeline::call::{Called, record};
@@ -48,11 +49,11 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             let half = (usize::try_from(batch.members).unwrap_or(usize::MAX) / 2).max(1);
             lane.members_max.fetch_min(half, Ordering::Relaxed);
             tracing::warn!(batch = id, why = status.why, members_max = half, "a batch was too large: smaller ones are made");
-            return lane.store.dissolve(&batch.marker, None).await;
+            return give_up(pipeline, lane, batch, None).await;
         }
         BatchState::Ended(BatchEnd::Failed) => {
             tracing::warn!(batch = id, why = status.why, "a batch was refused: its questions are asked one by one");
-            return lane.store.dissolve(&batch.marker, Some(now)).await;
+            return give_up(pipeline, lane, batch, Some(now)).await;
         }
         BatchState::Ended(_) => {}
     }
@@ -91,7 +92,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
             }
         };
         if let Some(member) = waiting.remove(&result.custom_id) {
-            going.push(Box::pin(answer(pipeline, lane, member, result.outcome)));
+            going.push(Box::pin(answer(pipeline, lane, &batch.marker, member, result.outcome)));
         }
         if going.len() >= AT_ONCE
             && let Some(gone) = going.next().await
@@ -107,6 +108,7 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
         return Err(error);
     }
     let report = results.finish();
+    release(pipeline, &batch.marker, report.missing.iter().map(String::as_str)).await?;
     tracing::info!(
         batch = id,
         answered = report.answered,
@@ -120,6 +122,14 @@ pub(super) async fn collect(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenB
     lane.store.dissolve(&batch.marker, None).await
 }
 
+/// Gives up a batch of which nobody was asked anything, and gives back what was set aside for it: in this order, since what is given
+/// back must not be submitted under the same marker.
+async fn give_up(pipeline: &Pipeline, lane: &BatchLane, batch: &OpenBatch, until: Option<Timestamp>) -> Result<(), StoreError> {
+    let members = lane.store.members(&batch.marker, usize::MAX).await?;
+    lane.store.dissolve(&batch.marker, until).await?;
+    release(pipeline, &batch.marker, members.iter().map(|member| member.id.as_str())).await
+}
+
 /// Keeps a batch that cannot be followed now until its time is up; then what still waits for it is asked outside a batch.
 pub(super) async fn keep(lane: &BatchLane, batch: &OpenBatch, now: Timestamp) -> Result<(), StoreError> {
     if batch.deadline > now { Ok(()) } else { lane.store.dissolve(&batch.marker, Some(now)).await }
@@ -129,6 +139,7 @@ pub(super) async fn keep(lane: &BatchLane, batch: &OpenBatch, now: Timestamp) ->
 async fn answer(
     pipeline: &Pipeline,
     lane: &BatchLane,
+    marker: &str,
     member: Member,
     outcome: Result<Completion, CallFailure>,
 ) -> Result<(), StoreError> {
@@ -137,14 +148,13 @@ async fn answer(
         Some((seat, questions)) => {
             let Some(batch) = &seat.batch else { return Ok(()) };
             let of = u16::try_from(member.metrics.len()).unwrap_or(u16::MAX);
-            // The same at every reading, so that the call counts once.
-            let id = CallId(format!("b-{}-{}", member.id, member.retries));
+            let id = call_id(&member.id, marker);
             let read = batch.judge.read(&questions, outcome, batch.price);
             let called = read.into_iter().enumerate().map(|(at, result)| {
                 let part = Part { at: u16::try_from(at).unwrap_or(u16::MAX), of };
                 let call = record(id.clone(), part, &seat, &result, pipeline.clock.now());
                 pipeline.counters.call(&call);
-                Called { result, calls: vec![call] }
+                Called { result, calls: vec![call], withheld: None }
             });
             member.metrics.iter().cloned().zip(called).collect()
         }

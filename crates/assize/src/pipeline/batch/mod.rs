@@ -6,6 +6,7 @@
 //! have gone on.
 
 mod collect;
+mod purse;
 mod submit;
 
 pub use submit::MEMBERS_MAX;

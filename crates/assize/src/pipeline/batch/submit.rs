@@ -1,21 +1,28 @@
 //! Making batches of what waits, and finding those whose submission was cut short.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use assize_core::StoreError;
 use assize_core::batch::{Member, OpenBatch, Waiting};
 use assize_core::judge::{CallFailure, CallFailureKind};
+use assize_core::{Interaction, StoreError};
 use assize_judge::providers::Batches;
 use assize_judge::providers::batch::{BatchRequest, may_have_been_taken};
 
+use futures::stream::{self, StreamExt as _};
+
 use super::collect::keep;
+use super::purse::{release, reserve};
 use super::{BatchLane, MARGIN, Pipeline, go_on_live, seat_of};
+use crate::pipeline::money::Withheld;
+use crate::pipeline::seat::CalledSeat;
 
 /// All bodies of a batch are in memory when it is sent; so are its members.
 pub const MEMBERS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 64 << 20;
 /// A provider's clock may differ from ours by this much.
+const RESERVED_AT_ONCE: usize = 64;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 
 /// Submits a batch for each lane in which enough waits, or for long enough.
@@ -28,8 +35,8 @@ pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Res
             continue;
         }
         let waiting = lane.store.next(&of, now.plus(MARGIN), most, BYTES_MAX).await?;
-        let Some((batches, requests)) = requests(pipeline, lane, waiting).await? else { continue };
         let marker = pipeline.ids.marker();
+        let Some((batches, requests)) = requests(pipeline, lane, &marker, waiting).await? else { continue };
         let ids: Vec<String> = requests.iter().map(|request| request.custom_id.clone()).collect();
         lane.store.intend(&marker, &of, &ids, pipeline.clock.now()).await?;
         send(pipeline, lane, &marker, batches.as_ref(), &requests).await?;
@@ -37,42 +44,75 @@ pub(super) async fn submit_waiting(pipeline: &Pipeline, lane: &BatchLane) -> Res
     Ok(())
 }
 
-/// The client of the members' provider and their requests, as many as go into one batch. Those of which none can be made are taken on
-/// without, several at once.
+/// The client of the members' provider and their requests, as many as go into one batch and can be paid. Those of which none can be made,
+/// or that the budget does not allow, are taken on without, several at once; for the others there may be money later.
 async fn requests(
     pipeline: &Pipeline,
     lane: &BatchLane,
+    marker: &str,
     members: Vec<Member>,
-) -> Result<Option<(std::sync::Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
-    let mut client = None;
-    let (mut requests, mut unfit) = (Vec::new(), Vec::new());
+) -> Result<Option<(Arc<dyn Batches>, Vec<BatchRequest>)>, StoreError> {
+    let (mut prepared, mut unfit) = (Vec::<Prepared>::new(), Vec::new());
     let mut bytes = 0_usize;
     for member in members {
-        let Some((batches, body)) = request(pipeline, &member).await? else {
-            unfit.push(member);
-            continue;
+        let one = match prepare(pipeline, member).await? {
+            Ok(one) => one,
+            Err(member) => {
+                unfit.push(member);
+                continue;
+            }
         };
-        let limits = batches.limits();
-        bytes = bytes.saturating_add(body.len());
-        if requests.len() >= limits.requests_max || (bytes > limits.bytes_max && !requests.is_empty()) {
+        let limits = one.batches.limits();
+        bytes = bytes.saturating_add(one.body.len());
+        if prepared.len() >= limits.requests_max || (bytes > limits.bytes_max && !prepared.is_empty()) {
             break;
         }
-        requests.push(BatchRequest { custom_id: member.id, body });
-        client = Some(batches);
+        prepared.push(one);
+    }
+    let reserving = prepared.into_iter().map(async |one| {
+        let Prepared { member, seat, questions, interaction, .. } = &one;
+        let reserved = reserve(pipeline, member, marker, seat, questions, interaction).await;
+        (one, reserved)
+    });
+    let reserved: Vec<(Prepared, Result<(), Withheld>)> = stream::iter(reserving).buffered(RESERVED_AT_ONCE).collect().await;
+    let (mut client, mut requests) = (None, Vec::new());
+    for (one, reserved) in reserved {
+        match reserved {
+            Ok(()) => {
+                requests.push(BatchRequest { custom_id: one.member.id, body: one.body });
+                client = Some(one.batches);
+            }
+            Err(Withheld::Wait(_)) => {}
+            Err(Withheld::Refused(_)) => unfit.push(one.member),
+        }
     }
     go_on_live(pipeline, lane, unfit).await;
     Ok(client.filter(|_| !requests.is_empty()).map(|client| (client, requests)))
 }
 
-/// The client of the member's provider and what the member asks it; `None` where there is no such client any more, or nothing to ask.
-async fn request(pipeline: &Pipeline, member: &Member) -> Result<Option<(std::sync::Arc<dyn Batches>, Vec<u8>)>, StoreError> {
-    let Some((seat, questions)) = seat_of(pipeline, member).await? else { return Ok(None) };
-    let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice(payload).ok());
-    Ok(seat.batch.zip(interaction).and_then(|(seat, interaction)| {
-        let call = seat.judge.call(&interaction, &questions).ok()?;
-        let body = seat.batches.body(&call.request()).ok()?;
-        Some((seat.batches, body))
-    }))
+/// A member with what it asks its provider.
+struct Prepared {
+    member: Member,
+    seat: CalledSeat,
+    questions: Vec<usize>,
+    interaction: Interaction,
+    batches: Arc<dyn Batches>,
+    body: Vec<u8>,
+}
+
+/// The member with its request; without, where there is no client for it any more, or nothing to ask.
+async fn prepare(pipeline: &Pipeline, member: Member) -> Result<Result<Prepared, Member>, StoreError> {
+    let Some((seat, questions)) = seat_of(pipeline, &member).await? else { return Ok(Err(member)) };
+    let interaction = member.entry.payload.as_deref().and_then(|payload| serde_json::from_slice::<Interaction>(payload).ok());
+    let made = interaction.zip(seat.batch.clone()).and_then(|(interaction, batch)| {
+        let call = batch.judge.call(&interaction, &questions).ok()?;
+        let body = batch.batches.body(&call.request()).ok()?;
+        Some((interaction, batch.batches, body))
+    });
+    Ok(match made {
+        Some((interaction, batches, body)) => Ok(Prepared { member, seat, questions, interaction, batches, body }),
+        None => Err(member),
+    })
 }
 
 /// Submits what is intended already.
@@ -91,13 +131,15 @@ async fn send(
         Err(failure) => {
             pipeline.counters.fault("batch_submit");
             say(&failure, "a batch could not be submitted");
-            match failure.kind {
+            if may_have_been_taken(&failure) {
                 // It is looked for before it is submitted again.
-                _ if may_have_been_taken(&failure) => Ok(()),
-                // The next one would be refused as well.
-                CallFailureKind::Rejected => lane.store.dissolve(marker, Some(pipeline.clock.now())).await,
-                _ => lane.store.dissolve(marker, None).await,
+                return Ok(());
             }
+            // Where it was rejected, the next one would be as well.
+            let until = (failure.kind == CallFailureKind::Rejected).then(|| pipeline.clock.now());
+            lane.store.dissolve(marker, until).await?;
+            // Only now: what is given back must not be submitted under the same marker.
+            release(pipeline, marker, requests.iter().map(|request| request.custom_id.as_str())).await
         }
     }
 }
@@ -130,12 +172,16 @@ pub(super) async fn look_for(pipeline: &Pipeline, lane: &BatchLane, batch: &Open
         return keep(lane, batch, pipeline.clock.now()).await;
     }
     let ids = members.len();
-    match requests(pipeline, lane, members).await? {
+    match requests(pipeline, lane, &batch.marker, members).await? {
         Some((client, requests)) if requests.len() == ids => {
             send(pipeline, lane, &batch.marker, client.as_ref(), &requests).await
         }
         // Not all of it can be made any more: what can goes into another.
-        _ => lane.store.dissolve(&batch.marker, None).await,
+        made => {
+            let requests = made.map(|(_, requests)| requests).unwrap_or_default();
+            lane.store.dissolve(&batch.marker, None).await?;
+            release(pipeline, &batch.marker, requests.iter().map(|request| request.custom_id.as_str())).await
+        }
     }
 }
 

@@ -141,6 +141,11 @@ impl Gate {
         self.state().should_say(kind, Instant::now())
     }
 
+    /// No attempt takes longer.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Attempts per item before it goes back to the queue.
     pub fn attempts(&self) -> u32 {
         self.attempts

@@ -11,7 +11,8 @@ use super::decided;
 use super::dimensions::Dimensions;
 use super::rollup::Rollup;
 use super::stored::{
-    VERDICT_COLUMNS, call_statement, find, insert_call, insert_step, insert_verdict, name, read_verdict, steps, verdict_statement,
+    VERDICT_COLUMNS, all_calls, call_statement, find, insert_call, insert_step, insert_verdict, name, read_verdict, steps,
+    verdict_statement,
 };
 
 /// The metrics of an interaction whose outcome was decided in `score`.
@@ -30,6 +31,7 @@ pub(super) fn recorded(connection: &Connection, key: RowKey) -> Result<Recorded,
         recorded.verdicts.push((name(row, 0, MetricName::new)?, read_verdict(row, 1)?));
     }
     recorded.steps = steps(connection, key)?;
+    recorded.calls = all_calls(connection, key)?;
     Ok(recorded)
 }
 

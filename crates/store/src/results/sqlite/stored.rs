@@ -149,14 +149,23 @@ pub(super) fn insert_call(
     Ok(inserted == 1)
 }
 
+const CALL_COLUMNS: &str = "id, judge, provider, model, answered, error, input_tokens, cached_input_tokens, output_tokens, \
+                            cache_write_tokens, cost, latency_ms, at, part, parts";
+
 /// The calls made for a metric of an interaction, in order of time.
 pub(super) fn calls(connection: &Connection, key: RowKey, metric: &MetricName) -> Result<Vec<CallRecord>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, judge, provider, model, answered, error, input_tokens, cached_input_tokens, output_tokens, cache_write_tokens, cost,
-                latency_ms, at, part, parts
-         FROM call WHERE key = ?1 AND metric = ?2 ORDER BY at, id",
-    )?;
-    let mut rows = statement.query((key.0, metric.as_str()))?;
+    let wanted = format!("SELECT {CALL_COLUMNS} FROM call WHERE key = ?1 AND metric = ?2 ORDER BY at, id");
+    let mut statement = connection.prepare_cached(&wanted)?;
+    read_calls(statement.query((key.0, metric.as_str()))?)
+}
+
+/// The calls made for an interaction, in no particular order.
+pub(super) fn all_calls(connection: &Connection, key: RowKey) -> Result<Vec<CallRecord>, Failure> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {CALL_COLUMNS} FROM call WHERE key = ?1"))?;
+    read_calls(statement.query([key.0])?)
+}
+
+fn read_calls(mut rows: rusqlite::Rows<'_>) -> Result<Vec<CallRecord>, Failure> {
     let mut calls = Vec::new();
     while let Some(row) = rows.next()? {
         calls.push(CallRecord {
