@@ -196,8 +196,8 @@ async fn help_has_examples() {
 /// Four hundred answers: a fifth with words of refusal, which the judge calls one in four of five cases; and one in sixteen of the others.
 fn answers() -> Value {
     let answer = |i: usize| {
-        let words = if i % 5 == 0 { "I cannot do that" } else { "Here it is" };
-        let judged = if (i % 5 == 0 && i % 25 != 0) || i % 20 == 3 { "<one>" } else { "<zero>" };
+        let words = if i.is_multiple_of(5) { "I cannot do that" } else { "Here it is" };
+        let judged = if (i.is_multiple_of(5) && !i.is_multiple_of(25)) || i % 20 == 3 { "<one>" } else { "<zero>" };
         json!({"id": format!("i{i}"), "input": format!("Question {i}?"), "output": format!("{words}, {i}. {judged}")})
     };
     (0..400).map(answer).collect()
