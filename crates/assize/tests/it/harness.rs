@@ -154,11 +154,6 @@ impl Server {
         Self { child, directory, client: client(), log, url, metrics_change: false }
     }
 
-    /// Where it keeps its data.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.directory.path().join("data")
-    }
-
     /// Ends the process as a power failure would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
