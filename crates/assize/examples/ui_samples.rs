@@ -16,9 +16,9 @@ use assize::ui::{assets, explore, interaction, login, overview, problem};
 use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
-    RowKey, TierScore, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction,
+    InteractionId, JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName,
+    ProviderName, Reason, Role, RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 fn main() {
@@ -321,6 +321,8 @@ fn metric_record(name: &str, outcome: Option<Outcome>, score: Option<f64>, free:
         latency_ms: 1_240,
         at: Timestamp(NOW.0 - 80_000),
         part: Part::default(),
+        asked_as: AskedAs::Unknown,
+        list: None,
     };
     let failed = CallRecord {
         status: CallStatus::Failed,

@@ -14,6 +14,7 @@ mod remote;
 mod review;
 pub(crate) mod say;
 mod serve;
+mod spend;
 mod why;
 
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
+    /// Say what judging costs: today against the budget, by whom, by what, and what was saved
+    Spend(spend::Spend),
     /// Change what is asked in a project of a running server, and try it out first
     Metric(metric::Metric),
     /// Check and show the configuration
@@ -85,6 +88,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dataset(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Metric(command) => command.run(),
+        Command::Spend(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::JudgeWorker(command) => command.run(),

@@ -6,9 +6,9 @@ use assize_core::labels::Progress;
 use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
-    RowKey, TierScore, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction,
+    InteractionId, JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName,
+    ProviderName, Reason, Role, RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 use super::chart::line::{Break, Point};
@@ -143,6 +143,8 @@ fn metric_record(name: &str, outcome: Option<Outcome>, simulated: bool) -> Metri
             latency_ms: 3,
             at: NOW,
             part: Part::default(),
+            asked_as: AskedAs::Unknown,
+            list: None,
         }],
         steps: Vec::new(),
     }

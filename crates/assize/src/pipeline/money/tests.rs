@@ -1,4 +1,4 @@
-use assize_core::{PlatformPolicy, TenantPolicy};
+use assize_core::{AskedAs, PlatformPolicy, TenantPolicy};
 use assize_store::ledger::MemoryLedger;
 
 use super::*;
