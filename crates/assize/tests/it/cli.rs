@@ -27,10 +27,10 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "config", "completions"] {
+    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "spend", "config", "completions"] {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 17] = [
+    let with_examples: [&[&str]; 18] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -41,6 +41,7 @@ async fn every_command_explains_itself() {
         &["key", "list"],
         &["key", "revoke"],
         &["metric"],
+        &["spend"],
         &["metric", "list"],
         &["metric", "put"],
         &["metric", "dry-run"],

@@ -33,6 +33,7 @@ mod reuse;
 mod review;
 mod sampling;
 mod server;
+mod spend;
 mod tidy;
 mod together;
 mod xstest;
