@@ -48,9 +48,9 @@ impl Rail {
                 @if let Some(budget) = self.budget.filter(|budget| *budget > 0.0) {
                     @for share in MARKS {
                         line.mark-at x1=(across(at(budget * share))) x2=(across(at(budget * share))) y1="2" y2="18" {}
-                        // 95 % would run into 80 % and the end on narrow screens.
+                        // 95 % would run into the end of the budget, and on narrow screens so does 80 %.
                         @if share < 0.9 {
-                            text x=(across(at(budget * share))) y="31" text-anchor="middle" { (format!("{:.0} %", share * 100.0)) }
+                            text.near[share > 0.6] x=(across(at(budget * share))) y="31" text-anchor="middle" { (format!("{:.0} %", share * 100.0)) }
                         }
                     }
                     line.limit x1=(across(at(budget))) x2=(across(at(budget))) y1="0" y2="20" {}

@@ -94,8 +94,8 @@ pub fn render(view: &SpendPage) -> Markup {
                 @if view.total.calls == 0 && view.total.reused == 0 {
                     p.empty { "No judge was called in this time. Free judges cost nothing and are not counted here." }
                 } @else {
+                    (over_time(view))
                     div.panels {
-                        (over_time(view))
                         (split::render("By metric", "Metric", &view.by_metric, view.interactions))
                         (split::render("By judge", "Judge", &view.by_judge, view.interactions))
                         (split::render("By tier", "Asked as", &view.by_tier, view.interactions))

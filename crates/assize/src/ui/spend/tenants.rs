@@ -41,7 +41,7 @@ pub fn render(rows: &[TenantRow]) -> Markup {
                                 th.num scope="col" { "Today" }
                                 th.num scope="col" { "Of budget" }
                                 th.num scope="col" title="Against the day before up to the same time of day" { "Change" }
-                                th.num scope="col" { "Yesterday" }
+                                th.num.yesterday scope="col" { "Yesterday" }
                                 th.num.calls scope="col" { "Calls" }
                             }
                         }
@@ -53,7 +53,7 @@ pub fn render(rows: &[TenantRow]) -> Markup {
                                     td.num { (money(row.today)) }
                                     td.num { (row.budget.map_or(NONE.to_owned(), |budget| share(row.today.0, budget.0))) }
                                     td.num { (change(row.change)) }
-                                    td.num { (money(row.yesterday)) }
+                                    td.num.yesterday { (money(row.yesterday)) }
                                     td.num.calls { (count(row.calls)) }
                                 }
                             }

@@ -5,7 +5,7 @@ use assize_core::{NanoUsd, TenantName, Timestamp};
 use maud::{Markup, html};
 
 use crate::ui::chart::budget::Rail;
-use crate::ui::format::{count, counted, instant, money, share, short_percent, utc};
+use crate::ui::format::{count, instant, money, share, short_percent, utc};
 use crate::ui::visible::isolated;
 
 /// How budgets stand.
@@ -165,7 +165,7 @@ fn degradations(rows: &[DegradationRow], now: Timestamp) -> Markup {
                     }
                 }
             }
-            p.muted { (counted(rows.len() as u64, "entry").replace("entrys", "entries")) "; each interaction that was left out says so itself." }
+            p.muted { "Each interaction that was left out says so itself." }
         }
     }
 }
