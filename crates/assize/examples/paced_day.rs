@@ -15,7 +15,7 @@ const DAYS: usize = 3;
 /// A tick every ten seconds.
 const PER_HOUR: usize = 360;
 
-/// Dollars an hour at pace 1: about $1,160 a day.
+/// Dollars an hour at pace 1: about $1,590 a day.
 fn demand(hour: f64) -> f64 {
     25.0 + 130.0 * (-(hour - 9.5).powi(2) / 4.0).exp() + 70.0 * (-(hour - 15.0).powi(2) / 18.0).exp()
 }
@@ -152,9 +152,9 @@ fn picture(points: &[Point]) -> Markup {
         svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (LEFT + WIDTH + 24.0) " 764" } role="img" aria-label="Pacing of three days" {
             style { (PreEscaped(STYLE)) }
             rect.ground width=(LEFT + WIDTH + 24.0) height="764" {}
-            (plot(0.0, "Spent of $500 a day; dashed: what the same would cost unthrottled", [(0.0, "$0"), (0.5, "$600"), (1.0, "$1,200")], html! {
-                path.other d=(path(&|point| point.wanted, 1_200.0)) {}
-                path.line d=(path(&|point| point.spent, 1_200.0)) {}
+            (plot(0.0, "Spent of $500 a day; dashed: what the same would cost unthrottled", [(0.0, "$0"), (0.5, "$800"), (1.0, "$1,600")], html! {
+                path.other d=(path(&|point| point.wanted, 1_600.0)) {}
+                path.line d=(path(&|point| point.spent, 1_600.0)) {}
             }))
             (plot(1.0, "Pace: the factor on every probability; the first day nothing is known of the next hours", [(0.0, "0"), (0.5, "0.5"), (1.0, "1")], html! {
                 path.line d=(path(&|point| point.pace, 1.0)) {}

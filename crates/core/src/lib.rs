@@ -2,8 +2,9 @@
 //!
 //! Nothing here does IO, reads a clock or draws a random number: time, ids and keys are arguments. Modules in suggested reading
 //! order: what is judged ([`interaction`]), what is asked about it ([`metric`], [`policy`]), whether it is asked ([`sampling`],
-//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs and who pays ([`money`], [`budget`], [`tenant`]), and the
-//! ports ([`judge`], [`ledger`], [`cache`], [`batch`], [`parking`], [`queue`], [`results`], [`labels`], [`control`] with its log of changes, [`audit`]). What people say of it is in
+//! [`draw`]), what becomes of it ([`accepted`], [`verdict`], [`outcome`], [`scored`]), what it costs and who pays ([`money`],
+//! [`budget`], [`tenant`]), what it would cost ([`cost`]), and the ports ([`judge`], [`ledger`], [`cache`], [`batch`], [`parking`],
+//! [`queue`], [`results`], [`labels`], [`control`] with its log of changes, [`audit`]). What people say of it is in
 //! [`label`].
 #![warn(missing_docs)]
 
@@ -14,6 +15,7 @@ pub mod batch;
 pub mod budget;
 pub mod cache;
 pub mod control;
+pub mod cost;
 pub mod decided;
 pub mod draw;
 pub mod error;

@@ -49,9 +49,9 @@ impl Spending<'_> {
         let first = self.start.hour().0;
         let mut spent = self.by_hour.to_vec();
         spent.sort_unstable_by_key(|(at, _)| *at);
-        // A period of more hours than a year has is none that anybody budgets.
-        let last = Timestamp(now.saturating_sub(1)).hour().0.min(first.saturating_add(9_000));
-        for hour in first..=last {
+        // What lies back further than a year weighs nothing.
+        let last = Timestamp(now.saturating_sub(1)).hour().0;
+        for hour in first.max(last.saturating_sub(9_000))..=last {
             let (begin, end) = (hour.saturating_mul(HOUR_MS), hour.saturating_add(1).saturating_mul(HOUR_MS));
             let seen = end.min(now).saturating_sub(begin.max(self.start.0)).max(0);
             // Of the hour's spend that is known, the part within the period.

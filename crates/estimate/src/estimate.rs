@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use crate::interval::choose;
-use crate::nonresponse::adjust;
-use crate::quantile::two_sided;
-use crate::{Bucket, EstimateError, Estimator, Interval, IntervalKind, estimator};
+use crate::estimator::Predictors;
+use crate::fit::fit;
+use crate::{Bucket, EstimateError, Estimator, IntervalKind};
 
 /// What an estimate speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -34,12 +33,18 @@ pub struct Method {
     pub estimator: Estimator,
     /// What gave the limits.
     pub interval: IntervalKind,
+    /// Whether the traffic was estimated in several parts that were added up by their known shares.
+    pub stratified: bool,
+    /// Whether scores of called tiers between the free ones and the reference judge were made use of.
+    pub telescoped: bool,
 }
 
 impl fmt::Display for Method {
-    /// Such as `hajek/normal`.
+    /// Such as `hajek/normal` or `stratified_telescoped_ppi/student`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.estimator.name(), self.interval.name())
+        let stratified = if self.stratified { "stratified_" } else { "" };
+        let telescoped = if self.telescoped { "telescoped_" } else { "" };
+        write!(f, "{stratified}{telescoped}{}/{}", self.estimator.name(), self.interval.name())
     }
 }
 
@@ -73,14 +78,17 @@ pub struct Options {
     pub level: f64,
     /// What the estimate is to speak of.
     pub estimand: Estimand,
-    /// What gives value and variance.
+    /// What gives value and variance, within each stratum.
     pub estimator: Estimator,
+    /// Which scores [`Estimator::Ppi`] makes use of, where there are several called tiers.
+    pub predictors: Predictors,
 }
 
 impl Default for Options {
-    /// 95 %, `window`, Hajek.
+    /// 95 %, `window`, PPI++ from the last score.
     fn default() -> Self {
-        Self { level: 0.95, estimand: Estimand::default(), estimator: Estimator::default() }
+        let (estimand, estimator, predictors) = (Estimand::default(), Estimator::default(), Predictors::default());
+        Self { level: 0.95, estimand, estimator, predictors }
     }
 }
 
@@ -105,6 +113,13 @@ pub struct Estimate {
     pub population: u64,
     /// Reference scores behind it.
     pub judged: u64,
+    /// Scores behind it of each called tier, the reference last; where strata have different tiers, of the reference alone.
+    pub scored: Vec<u64>,
+    /// Strata that were estimated apart: after joining of those with too few judged, and, for [`IntervalKind::Wilson`], by class of
+    /// probability.
+    pub strata: usize,
+    /// A lower bound of how many residuals make up the variance, `(sum v)^2/sum v^2`; below 30 the normal interval is not taken.
+    pub residuals: f64,
     /// Share of what was drawn that was judged, each weighted by `1/pi`; in (0, 1].
     pub coverage: f64,
     /// What the weighted mean would be had every missing score been 0.
@@ -115,53 +130,16 @@ pub struct Estimate {
     pub warnings: Vec<Warning>,
 }
 
-/// How far beyond a limit a bound lies for it to matter, against rounding.
-const ROUNDING: f64 = 1e-9;
-
-/// The mean reference score over `buckets`, pooled. `Ok(None)` where nothing was judged, or there is nothing to judge.
+/// The mean reference score over `buckets`, pooled over hours. `Ok(None)` where nothing was judged, or there is nothing to judge.
 ///
 /// # Errors
 /// [`EstimateError::Level`] for a level that is none; [`EstimateError::Sums`] naming the hour of a bucket that cannot be right.
 pub fn estimate(buckets: &[Bucket], options: &Options) -> Result<Option<Estimate>, EstimateError> {
-    let Options { level, estimand, estimator } = *options;
-    if !(level > 0.0 && level < 1.0) {
-        return Err(EstimateError::Level(level));
+    EstimateError::level(options.level)?;
+    match fit(buckets, options)? {
+        Some(fit) => Ok(Some(fit.estimate(options.level)?)),
+        None => Ok(None),
     }
-    let Some(sums) = adjust(buckets)? else { return Ok(None) };
-    let point = match estimator {
-        Estimator::Hajek => estimator::hajek(&sums, estimand),
-        Estimator::HorvitzThompson => estimator::horvitz_thompson(&sums, estimand),
-    };
-    let (mut limits, mut interval) = choose(&point, two_sided(level));
-    let mut warnings = Vec::new();
-    if interval == IntervalKind::Census && sums.judged < sums.population {
-        // No sampling error is visible, since only what is drawn for certain was seen; of the rest nothing is known.
-        let (seen, low) = (sums.w[0] / sums.population as f64, sums.w[2] / sums.population as f64);
-        limits = Interval { low: low.clamp(0.0, point.value), high: (low + 1.0 - seen).clamp(point.value, 1.0) };
-        interval = IntervalKind::Unseen;
-        warnings.push(Warning::PartUnseen);
-    }
-    if sums.bound_low < limits.low - ROUNDING || sums.bound_high > limits.high + ROUNDING {
-        warnings.push(Warning::MissingMatters);
-    }
-    if estimand == Estimand::Process {
-        warnings.push(Warning::ConversationsIgnored);
-    }
-    Ok(Some(Estimate {
-        value: point.value.clamp(0.0, 1.0),
-        low: limits.low,
-        high: limits.high,
-        level,
-        std_error: point.variance.sqrt(),
-        estimand,
-        method: Method { estimator, interval },
-        population: sums.population,
-        judged: sums.judged,
-        coverage: sums.coverage,
-        bound_low: sums.bound_low,
-        bound_high: sums.bound_high,
-        warnings,
-    }))
 }
 
 #[cfg(test)]
@@ -179,7 +157,7 @@ mod tests {
     }
 
     fn default(buckets: &[Bucket]) -> Estimate {
-        estimate(buckets, &Options::default()).unwrap().unwrap()
+        estimate(buckets, &Options { estimator: Estimator::Hajek, ..Options::default() }).unwrap().unwrap()
     }
 
     #[test]
@@ -197,7 +175,7 @@ mod tests {
         // 50 that are drawn for certain, 20 of them positive; of 50 others at 1 % none was drawn.
         let scores: Vec<f64> = (0..50).map(|i| f64::from(u8::from(i < 20))).collect();
         let mut certain = bucket(1.0, &scores, 0, 0);
-        certain.add(&bucket(0.01, &[], 0, 50));
+        certain.add(&bucket(0.01, &[], 0, 50)).unwrap();
         let e = default(&[certain]);
         assert_eq!((e.value, e.low, e.high), (0.4, 0.2, 0.7));
         assert_eq!((e.method.interval, e.warnings), (IntervalKind::Unseen, vec![Warning::PartUnseen]));
@@ -231,7 +209,10 @@ mod tests {
     fn a_higher_level_is_wider() {
         let scores: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
         let width = |level| {
-            let e = estimate(&[bucket(0.1, &scores, 0, 3600)], &Options { level, ..Options::default() }).unwrap().unwrap();
+            let e =
+                estimate(&[bucket(0.1, &scores, 0, 3600)], &Options { level, estimator: Estimator::Hajek, ..Options::default() })
+                    .unwrap()
+                    .unwrap();
             assert_eq!(e.method.to_string(), "hajek/normal");
             e.high - e.low
         };

@@ -4,16 +4,14 @@
 //! correct nothing. Within strata of the judge's score the estimator is [`ppi`], and strata add up by their known shares `a_h = N_h/N`:
 //! `est = sum a_h est_h`, `var = sum a_h^2 var_h`; for the estimand `process`, interactions being independent, plus `S_H^2/N`.
 
-use crate::estimator::{Point, ppi};
-use crate::interval::{Interval, IntervalKind, RESIDUALS_MIN};
+use crate::estimator::{Estimator, Point, pooled_residuals, ppi};
+use crate::interval::{Interval, IntervalKind, RESIDUALS_MIN, STRATUM_RESIDUALS_MIN};
 use crate::nonresponse::{Adjusted, adjust};
 use crate::quantile::two_sided;
 use crate::{Bucket, Estimand, EstimateError, Item, Options, Warning, estimate};
 
 /// A stratum has at least this many labels of its own; with fewer, it is joined to its neighbour.
 pub const STRATUM_LABELS_MIN: u64 = 30;
-/// With fewer residuals in a stratum, its variance is not to be relied on.
-const STRATUM_RESIDUALS_MIN: f64 = 10.0;
 
 /// A rate that speaks of what humans would say, `0 <= low <= value <= high <= 1`.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +99,7 @@ pub fn correct(strata: &[Stratum], level: f64, estimand: Estimand) -> Result<Opt
     let population = cells.iter().fold(0, |sum: u64, cell| sum.saturating_add(cell.sums.population));
     let shares = || cells.iter().map(|cell| (cell.share, &cell.point));
     let normal = shares().all(|(_, point)| point.inverse_size <= 0.0 || point.residuals >= STRATUM_RESIDUALS_MIN)
-        && residuals(shares()) >= RESIDUALS_MIN;
+        && pooled_residuals(shares()) >= RESIDUALS_MIN;
     let traffic = match estimand {
         Estimand::Window => 0.0,
         Estimand::Process => human_spread(&cells) / population as f64,
@@ -118,7 +116,7 @@ pub fn correct(strata: &[Stratum], level: f64, estimand: Estimand) -> Result<Opt
     let (low, high) = (limits.low.clamp(0.0, value), limits.high.clamp(value, 1.0));
     let sum = |of: &dyn Fn(&Adjusted) -> f64| cells.iter().map(|cell| cell.share * of(&cell.sums)).sum::<f64>();
     let (drawn, labelled) = cells.iter().fold((0.0, 0.0), |(d, l), cell| (d + cell.bucket.drawn_w, l + cell.bucket.w[0]));
-    let (bound_low, bound_high) = (sum(&|sums| sums.bound_low), sum(&|sums| sums.bound_high));
+    let (bound_low, bound_high) = (sum(&Adjusted::bound_low), sum(&Adjusted::bound_high));
     if bound_low < low - 1e-9 || bound_high > high + 1e-9 {
         warnings.push(Warning::MissingMatters);
     }
@@ -149,7 +147,7 @@ fn join(strata: &[Stratum]) -> Result<Option<Vec<Cell>>, EstimateError> {
     let mut joined: Vec<(Bucket, Vec<Label>)> = Vec::new();
     let (mut open, mut labels, mut first) = (Bucket::default(), Vec::new(), 0);
     for (i, stratum) in strata.iter().enumerate() {
-        open.add(&bucket(stratum, i, first)?);
+        open.add(&bucket(stratum, i, first)?)?;
         labels.extend_from_slice(&stratum.drawn);
         first += stratum.drawn.len();
         if open.judged >= STRATUM_LABELS_MIN {
@@ -158,7 +156,7 @@ fn join(strata: &[Stratum]) -> Result<Option<Vec<Cell>>, EstimateError> {
     }
     match joined.last_mut() {
         Some((bucket, before)) => {
-            bucket.add(&open);
+            bucket.add(&open)?;
             before.append(&mut labels);
         }
         None => joined.push((open, labels)),
@@ -166,7 +164,7 @@ fn join(strata: &[Stratum]) -> Result<Option<Vec<Cell>>, EstimateError> {
     let n: f64 = joined.iter().map(|(bucket, _)| bucket.population as f64).sum();
     let mut cells = Vec::new();
     for (bucket, labels) in joined {
-        let Some(sums) = adjust(&[bucket])? else { return Ok(None) };
+        let Some(sums) = adjust(std::slice::from_ref(&bucket))? else { return Ok(None) };
         let (share, free_mean) = (sums.population as f64 / n, bucket.g / sums.population as f64);
         let (point, lam) = ppi(&sums, free_mean);
         let residuals = effective(&labels, &sums, lam, bucket.w[0] / bucket.drawn_w);
@@ -195,6 +193,8 @@ fn bucket(stratum: &Stratum, place: usize, first: usize) -> Result<Bucket, Estim
     }
     bucket.population = stratum.population;
     bucket.g = stratum.judge_sum;
+    // Nobody asks for the squares of the rest; they are no larger than this.
+    bucket.gg = stratum.judge_sum;
     Ok(bucket)
 }
 
@@ -210,18 +210,6 @@ fn effective(labels: &[Label], sums: &Adjusted, lam: f64, r: f64) -> f64 {
         squares += v * v;
     }
     if squares > 0.0 { sum / squares * sum } else { 0.0 }
-}
-
-/// How many residuals make up the variance over all cells: with `V_h = a_h^2 var_h` of a cell and `r_h` residuals there,
-/// `(sum V_h)^2 / sum V_h^2/r_h`.
-fn residuals<'a>(points: impl Iterator<Item = (f64, &'a Point)>) -> f64 {
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for (share, point) in points.filter(|(_, point)| point.residuals > 0.0) {
-        let part = share * share * point.variance;
-        sum += part;
-        squares += part * part / point.residuals;
-    }
-    if squares > 0.0 { sum * sum / squares } else { 0.0 }
 }
 
 /// `S_H^2` over all strata.
@@ -241,8 +229,8 @@ fn by_cells(
     let z = two_sided(level);
     let (mut value, mut variance, mut below, mut above, mut census) = (0.0, traffic, 0.0, 0.0, true);
     for cell in cells {
-        let options = Options { level, ..Options::default() };
-        let Some(found) = estimate(&[cell.bucket], &options)? else { continue };
+        let options = Options { level, estimator: Estimator::Hajek, ..Options::default() };
+        let Some(found) = estimate(std::slice::from_ref(&cell.bucket), &options)? else { continue };
         let square = cell.share * cell.share;
         value += cell.share * found.value;
         variance += square * found.std_error * found.std_error;
@@ -317,7 +305,8 @@ mod tests {
         let process = correct(&strata, 0.95, Estimand::Process).unwrap().unwrap();
         assert!(process.std_error > found.std_error && process.value == found.value);
         // The judge's own use: the same labels without it are less sure.
-        let alone = estimate(&buckets(&strata), &Options::default()).unwrap().unwrap();
+        let options = Options { estimator: Estimator::Hajek, ..Options::default() };
+        let alone = estimate(&buckets(&strata), &options).unwrap().unwrap();
         assert!(found.std_error < 0.75 * alone.std_error, "{} {}", found.std_error, alone.std_error);
     }
 

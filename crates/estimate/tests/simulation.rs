@@ -3,10 +3,12 @@
 
 mod random;
 
-use assize_estimate::{Bucket, Estimand, Estimator, Item, Options, estimate};
+use assize_estimate::{Bucket, Estimand, Estimator, Item, Options, Predictors, estimate};
 use random::Random;
 
 const REPETITIONS: u32 = 2_000;
+const HAJEK: Options =
+    Options { level: 0.95, estimand: Estimand::Window, estimator: Estimator::Hajek, predictors: Predictors::Last };
 
 /// One interaction of the traffic: when, how likely drawn, how likely its judge fails, and the score it has or is to have.
 #[derive(Clone, Copy)]
@@ -80,7 +82,7 @@ fn simulate(seed: u64, options: Options, mut world: impl FnMut(&mut Random) -> (
 
 /// The same traffic every time, its own mean the truth.
 fn window(seed: u64, rows: &[Traffic]) -> Summary {
-    window_by(seed, rows, Options::default())
+    window_by(seed, rows, HAJEK)
 }
 
 fn window_by(seed: u64, rows: &[Traffic], options: Options) -> Summary {
@@ -111,9 +113,9 @@ fn safe(name: &str, summary: &Summary, half_width: f64) {
 fn uniform() {
     let rows = traffic(5_000, 1, |_, _, y| (0.1, 0.0, indicator(y < 0.2)));
     exact("uniform", &window(2, &rows));
-    let options = Options { estimator: Estimator::HorvitzThompson, ..Options::default() };
+    let options = Options { estimator: Estimator::HorvitzThompson, ..HAJEK };
     exact("uniform, Horvitz-Thompson", &window_by(3, &rows, options));
-    let options = Options { level: 0.8, ..Options::default() };
+    let options = Options { level: 0.8, ..HAJEK };
     let at_80 = window_by(4, &rows, options);
     assert!((0.773..=0.827).contains(&at_80.coverage), "{at_80:?}");
 }
@@ -123,7 +125,7 @@ fn smart_sampling_that_goes_with_the_score() {
     let rows =
         traffic(6_000, 11, |_, x, y| if x < 0.3 { (0.5, 0.0, indicator(y < 0.6)) } else { (0.05, 0.0, indicator(y < 0.25)) });
     exact("smart", &window(12, &rows));
-    let options = Options { estimator: Estimator::HorvitzThompson, ..Options::default() };
+    let options = Options { estimator: Estimator::HorvitzThompson, ..HAJEK };
     exact("smart, Horvitz-Thompson", &window_by(13, &rows, options));
     // Rates this far apart leave few residuals at the small probability: Wilson, on the safe side.
     let rows =
@@ -248,7 +250,7 @@ fn graded_scores() {
 /// New traffic every time; the truth is the rate that it comes from.
 #[test]
 fn the_process_behind_the_traffic() {
-    let options = Options { estimand: Estimand::Process, ..Options::default() };
+    let options = Options { estimand: Estimand::Process, ..HAJEK };
     let new = |random: &mut Random, n: usize, pi: f64, rate: f64| {
         let rows = (0..n).map(|i| Traffic {
             hour: (i * 24 / n) as i64,
@@ -276,7 +278,7 @@ fn failures_that_depend_on_the_score_are_marked() {
             let fails = random.uniform() < if h > 0.5 { 0.4 } else { 0.02 };
             hours[0].push(Item { probability: 1.0, drawn: true, free: 0.0, reference: (!fails).then_some(h) });
         }
-        let e = estimate(&hours, &Options::default()).unwrap().unwrap();
+        let e = estimate(&hours, &HAJEK).unwrap().unwrap();
         assert!(e.high < truth && e.bound_low <= truth && truth <= e.bound_high, "{e:?}");
         assert_eq!(e.warnings.iter().map(|warning| warning.name()).collect::<Vec<_>>(), ["missing_matters"]);
     }

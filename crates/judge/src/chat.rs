@@ -17,7 +17,7 @@ use call::System;
 use crate::answer::{self, Answer, logprobs, packed, word};
 use crate::bounds::{self, Constants, Counting, overhead};
 use crate::check::SpecError;
-use crate::prices;
+use crate::prices::{Called, Endpoint, Prices};
 use crate::prompt::packed::{PackedPrompt, QUESTIONS_MAX};
 use crate::prompt::{self, FRAME, FRAME_YES_NO, Prompt};
 use crate::providers::{Completion, Provider};
@@ -66,10 +66,7 @@ impl ChatJudge {
                 format!("the protocol {:?} of {} gives no log-probabilities: use \"text\"", provider.kind(), spec.provider);
             return Err(SpecError::new("score_from", message));
         }
-        let price = match spec.price {
-            Some(price) => Some(price.to_price().map_err(|message| SpecError::new("price", message))?),
-            None => prices::built_in(&spec.model),
-        };
+        let listed = Prices::default().quote(&Called::anywhere(Endpoint::Chat, &spec.model), spec.price);
         let frame = if spec.packed {
             Frame::Packed(PackedPrompt::open(questions)?)
         } else {
@@ -83,11 +80,17 @@ impl ChatJudge {
             questions: questions.to_vec(),
             frame,
             spec: spec.clone(),
-            price,
+            price: listed.map(|quote| quote.price),
             counting: Counting::of(provider.kind(), &spec.model),
             constants: Constants::default(),
             provider,
         })
+    }
+
+    /// The same, charged as `price` says in place of its own price and the lists.
+    #[must_use]
+    pub fn at_price(self, price: Option<Price>) -> Self {
+        Self { price, ..self }
     }
 
     /// What the model charges; `None` where nobody said, which is not the same as nothing.

@@ -9,21 +9,19 @@ use async_trait::async_trait;
 
 use crate::bounds::{self, Constants, Counting, overhead};
 use crate::check::SpecError;
+use crate::prices::{Called, Endpoint, Prices};
 use crate::prompt::item;
 use crate::prompt::predicates::{FRAME, OPENING, predicate};
 use crate::providers::{Decided, Decider, Decisions, DecisionsRequest, Predicate};
-use crate::spec::{DecisionsSpec, Question};
-
-/// What decision models charge, in nano-dollars per million input tokens, by their exact names; output costs nothing. No discount for
-/// cached input is counted on, so that a budget can only be charged too much. Sources: OpenAI's and the Gemini API's pages on
-/// decisions, November 2026.
-const PRICES: &[(&str, u64)] = &[("gpt-6-luna", 100_000_000), ("gemini-decision-1", 100_000_000)];
+use crate::spec::{DecisionsSpec, PriceSpec, Question};
 
 /// The list price of the decision model `model` at its own vendor.
 pub fn built_in_price(model: &str) -> Option<Price> {
-    let model = model.strip_prefix("models/").unwrap_or(model);
-    let input = NanoUsd(PRICES.iter().find(|(known, _)| *known == model)?.1);
-    Some(Price { input, cached_input: input, cache_write: input, output: NanoUsd::ZERO })
+    list_price(model, None)
+}
+
+fn list_price(model: &str, own: Option<PriceSpec>) -> Option<Price> {
+    Prices::default().quote(&Called::anywhere(Endpoint::Decisions, model), own).map(|quote| quote.price)
 }
 
 /// A judge that has a decision model answer questions about an interaction.
@@ -62,10 +60,6 @@ impl DecisionsJudge {
         if decider.name() != &spec.provider {
             return Err(SpecError::new("provider", format!("{} was wanted and {} was given", spec.provider, decider.name())));
         }
-        let price = match spec.price {
-            Some(price) => Some(price.to_price().map_err(|message| SpecError::new("price", message))?),
-            None => built_in_price(&spec.model),
-        };
         let asked = |(at, question): (usize, &Question)| Asked {
             id: format!("q{}", at + 1),
             question: question.clone(),
@@ -79,12 +73,18 @@ impl DecisionsJudge {
             versions: questions.iter().map(version).collect(),
             asked: questions.iter().enumerate().map(asked).collect(),
             prompt_cache_key: JudgeVersion::of(&frame),
+            price: list_price(&spec.model, spec.price),
             spec: spec.clone(),
-            price,
             counting: Counting::of(decider.kind(), &spec.model),
             constants: Constants::default(),
             decider,
         })
+    }
+
+    /// The same, charged as `price` says in place of its own price and the lists.
+    #[must_use]
+    pub fn at_price(self, price: Option<Price>) -> Self {
+        Self { price, ..self }
     }
 
     /// What the model charges; `None` where nobody said, which is not the same as nothing.

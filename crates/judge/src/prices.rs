@@ -1,18 +1,32 @@
 //! What models charge that need no `price` in the configuration, live and in a batch, and until when they are served. A model that is
 //! not here has no price, which is not the same as costing nothing.
 //!
-//! Three things that vendors charge are not in the lists. Some ask more for very long prompts (from 100,000 to 272,000 tokens on, by
+//! There is a list for each [`Host`], with its day and its source; [`Prices::quote`] finds a model's price there or in what the operator
+//! says. Three things that vendors charge are not in the lists. Some ask more for very long prompts (from 100,000 to 272,000 tokens on, by
 //! model) and for processing in a chosen region: costs of such calls look too low. A price that is lowered for a time stands at what it
-//! will be: until then costs look too high. Where that matters, a judge's own `price` goes before the list.
+//! will be: until then costs look too high. Where that matters, a judge's own `price` or a `[[price]]` goes before the list.
 
 mod anthropic;
+mod deepinfra;
+mod deepseek;
+mod fireworks;
 mod gemini;
+mod groq;
+mod host;
+pub mod litellm;
+mod mistral;
 mod openai;
+mod openrouter;
+mod quote;
+mod together;
 
 use assize_core::{NanoUsd, Price};
 use jiff::civil::Date;
 
-/// What a vendor's list says of a model.
+pub use host::Host;
+pub use quote::{Called, Charge, Endpoint, Of, OwnPrice, PriceSource, Prices, Quote};
+
+/// What a list says of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListPrice {
     /// What a live call costs.
@@ -24,18 +38,63 @@ pub struct ListPrice {
 }
 
 /// One line of a list: the names a model goes by, and what holds for it.
-type Line = (&'static [&'static str], ListPrice);
+pub type Line = (&'static [&'static str], ListPrice);
 
-/// What its own vendor's list says of `model`, by its exact name.
-pub fn listed(model: &str) -> Option<&'static ListPrice> {
-    [openai::LIST, anthropic::LIST, gemini::LIST]
-        .into_iter()
-        .flatten()
-        .find(|(names, _)| names.contains(&model))
-        .map(|(_, price)| price)
+/// The prices of one host.
+#[derive(Debug, PartialEq, Eq)]
+pub struct List {
+    /// Whose they are.
+    pub host: Host,
+    /// What is asked of the models.
+    pub endpoint: Endpoint,
+    /// The day on which they were read, the oldest where there are several.
+    pub as_of: Date,
+    /// Where.
+    pub source: &'static str,
+    /// The models.
+    pub lines: &'static [Line],
 }
 
-/// The list price of a live call to `model`.
+/// The lists that come with Assize.
+pub static LISTS: [&List; 11] = [
+    &openai::CHAT,
+    &openai::DECISIONS,
+    &anthropic::CHAT,
+    &gemini::CHAT,
+    &gemini::DECISIONS,
+    &mistral::CHAT,
+    &deepseek::CHAT,
+    &groq::CHAT,
+    &together::CHAT,
+    &fireworks::CHAT,
+    &deepinfra::CHAT,
+];
+
+/// Nothing at all.
+const NOTHING: Price =
+    Price { input: NanoUsd::ZERO, cached_input: NanoUsd::ZERO, cache_write: NanoUsd::ZERO, output: NanoUsd::ZERO };
+
+fn find(lists: impl Iterator<Item = &'static List>, model: &str) -> Option<(&'static List, &'static ListPrice)> {
+    let mut lines = lists.flat_map(|list| list.lines.iter().map(move |line| (list, line)));
+    lines.find(|(_, (names, _))| names.contains(&model)).map(|(list, (_, price))| (list, price))
+}
+
+/// What the list of `host` says of `model`, by its exact name.
+fn listed_at(host: Host, endpoint: Endpoint, model: &str) -> Option<(&'static List, &'static ListPrice)> {
+    find(LISTS.into_iter().filter(|list| list.host == host && list.endpoint == endpoint), model)
+}
+
+/// What its own vendor's list says of `model`.
+fn vendor_listed(endpoint: Endpoint, model: &str) -> Option<(&'static List, &'static ListPrice)> {
+    find(LISTS.into_iter().filter(|list| list.host.is_vendor() && list.endpoint == endpoint), model)
+}
+
+/// What its own vendor's list says of the chat model `model`, by its exact name.
+pub fn listed(model: &str) -> Option<&'static ListPrice> {
+    vendor_listed(Endpoint::Chat, model).map(|(_, price)| price)
+}
+
+/// The list price of a live call to the chat model `model`.
 pub fn built_in(model: &str) -> Option<Price> {
     listed(model).map(|listed| listed.price)
 }
@@ -114,7 +173,7 @@ mod tests {
     #[test]
     fn a_batch_costs_half() {
         let usage = TokenUsage { input: 1000, output: 50, ..TokenUsage::default() };
-        for (names, listed) in [openai::LIST, anthropic::LIST].into_iter().flatten() {
+        for (names, listed) in [openai::CHAT.lines, anthropic::CHAT.lines].into_iter().flatten() {
             let batch = listed.batch.unwrap().cost(&usage);
             assert_eq!(NanoUsd(batch.0 * 2), listed.price.cost(&usage), "{names:?}");
         }
@@ -128,16 +187,23 @@ mod tests {
     #[test]
     fn every_line_is_plausible_and_every_name_occurs_once() {
         let mut names = HashSet::new();
-        for (line, ListPrice { price, batch, .. }) in [openai::LIST, anthropic::LIST, gemini::LIST].into_iter().flatten() {
-            for name in *line {
-                assert!(names.insert(name), "{name} is listed twice");
-            }
-            for price in [Some(price), batch.as_ref()].into_iter().flatten() {
-                assert!(price.cached_input <= price.input && price.input <= price.cache_write, "{line:?}");
-                assert!(price.input < price.output && price.cached_input > NanoUsd(0), "{line:?}");
+        for list in LISTS {
+            assert!(list.source.starts_with("https://"), "{}", list.source);
+            assert!(list.as_of >= jiff::civil::date(2026, 7, 1), "{}: read too long ago", list.source);
+            for (line, ListPrice { price, batch, .. }) in list.lines {
+                for name in *line {
+                    let vendor = if list.host.is_vendor() { None } else { Some(list.host) };
+                    assert!(names.insert((vendor, list.endpoint, *name)), "{name} is listed twice");
+                }
+                for price in [Some(price), batch.as_ref()].into_iter().flatten() {
+                    assert!(price.cached_input <= price.input && price.input <= price.cache_write, "{line:?}");
+                    assert!(price.cached_input > NanoUsd(0), "{line:?}");
+                    assert!(price.input <= price.output || list.endpoint == Endpoint::Decisions, "{line:?}");
+                }
+                assert!(batch.is_none_or(|batch| batch.input <= price.input && batch.output <= price.output), "{line:?}");
             }
         }
-        assert!(names.len() > 50);
+        assert!(names.len() > 80, "{}", names.len());
     }
 
     #[test]

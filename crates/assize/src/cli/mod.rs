@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod cost;
 mod dataset;
 mod demo;
 mod eval;
@@ -10,11 +11,14 @@ mod judge_worker;
 mod key;
 mod label;
 mod metric;
+mod plan;
+mod prices;
 mod remote;
 mod review;
 pub(crate) mod say;
 mod serve;
 mod spend;
+mod tenant;
 mod why;
 
 use std::process::ExitCode;
@@ -41,6 +45,8 @@ enum Command {
     Eval(eval::Eval),
     /// Make judges and know how good they are
     Judge(judge::Judge),
+    /// Say what a rate will cost: calls and dollars for a half-width, or the half-width for a budget
+    Plan(plan::Plan),
     /// Say what became of an interaction, and why it was not judged if it was not
     Why(why::Why),
     /// Have people label what the judge judged: draw, look at one after the other, see how far it has come
@@ -51,10 +57,16 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Make, list and revoke API keys of a running server
     Key(key::Key),
-    /// Say what judging costs: today against the budget, by whom, by what, and what was saved
-    Spend(spend::Spend),
+    /// Lay down what holds for a tenant of a running server: budget, sampling, whether anything is taken from it
+    Tenant(tenant::Tenant),
     /// Change what is asked in a project of a running server, and try it out first
     Metric(metric::Metric),
+    /// Say what judging costs: today against the budget, by whom, by what, and what was saved
+    Spend(spend::Spend),
+    /// Say what judging a month of traffic costs, and what each lever saves
+    Cost(cost::Cost),
+    /// List, check and import what models charge
+    Prices(prices::Prices),
     /// Check and show the configuration
     Config(config::Config),
     /// Print completions for a shell
@@ -82,13 +94,17 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Judge(command) => command.run(),
+        Command::Plan(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Review(command) => command.run(),
         Command::Label(command) => command.run(),
         Command::Dataset(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Tenant(command) => command.run(),
         Command::Metric(command) => command.run(),
         Command::Spend(command) => command.run(),
+        Command::Cost(command) => command.run(),
+        Command::Prices(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::JudgeWorker(command) => command.run(),

@@ -21,6 +21,11 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Whether there is a key to ask with.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Asks, and turns the server's errors into ours.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
         self.ask_if(method, path, body, None).await

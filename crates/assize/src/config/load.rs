@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::budget::PlatformBudget;
 use super::export::ExportSpec;
+use super::price::{self, PriceEntry, PriceFile};
 use super::settings::{Batch, Cache, Ingest, MetricSpec, ProjectSpec, Report, Sampling, Score, Server, Settings, Store};
 use super::{place, standin};
 
@@ -58,6 +59,8 @@ struct File {
     score: Score,
     report: Report,
     sampling: Sampling,
+    prices: PriceFile,
+    price: Option<Vec<Spanned<toml::Table>>>,
     project: Option<Vec<Spanned<toml::Table>>>,
     provider: Option<Vec<Spanned<toml::Table>>>,
     judge: Option<Vec<Spanned<toml::Table>>>,
@@ -79,7 +82,11 @@ pub fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
                 line: None,
                 message: format!("cannot read the configuration: {error}"),
             })?;
-            parse(&text).map_err(|error| ConfigError { path: Some(path.to_owned()), ..error })
+            let mut settings = parse(&text).map_err(|error| ConfigError { path: Some(path.to_owned()), ..error })?;
+            if let Some(file) = &settings.prices.file {
+                settings.prices.entries = price::read(file)?;
+            }
+            Ok(settings)
         }
     }
 }
@@ -102,6 +109,8 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
         score: file.score,
         report: file.report,
         sampling: file.sampling,
+        prices: file.prices,
+        price: entries::<PriceEntry>("price", list(file.price, defaults.price))?,
         project: entries::<ProjectSpec>("project", list(file.project, defaults.project))?,
         provider: entries::<ProviderSpec>("provider", list(file.provider, defaults.provider))?,
         judge: entries::<JudgeSpec>("judge", list(file.judge, defaults.judge))?,
@@ -110,7 +119,10 @@ pub fn parse(text: &str) -> Result<Settings, ConfigError> {
     })
 }
 
-fn entries<T: DeserializeOwned>(list: &str, (text, tables): (&str, Vec<Spanned<toml::Table>>)) -> Result<Vec<T>, ConfigError> {
+pub(super) fn entries<T: DeserializeOwned>(
+    list: &str,
+    (text, tables): (&str, Vec<Spanned<toml::Table>>),
+) -> Result<Vec<T>, ConfigError> {
     let mut entries = Vec::with_capacity(tables.len());
     for table in tables {
         let start = line_at(text, table.span().start);
@@ -125,7 +137,8 @@ fn entries<T: DeserializeOwned>(list: &str, (text, tables): (&str, Vec<Spanned<t
 /// One entry of a list; else what is wrong with it, and with which of its keys.
 pub(super) fn entry<T: DeserializeOwned>(list: &str, table: &toml::Table) -> Result<T, (String, Option<String>)> {
     T::deserialize(table.clone()).map_err(|error| {
-        let name = table.get("name").and_then(toml::Value::as_str).unwrap_or("without a name");
+        let name =
+            table.get(if list == "price" { "model" } else { "name" }).and_then(toml::Value::as_str).unwrap_or("without a name");
         let mut message = plain(error.message());
         let named = ["missing ", "unknown key "].iter().any(|begin| message.starts_with(begin));
         let key = if named { place::key(&message) } else { blame::<T>(table, error.message()) }.map(str::to_owned);
@@ -149,11 +162,11 @@ fn blame<'t, T: DeserializeOwned>(table: &'t toml::Table, message: &str) -> Opti
         value.is_some_and(|value| message.contains(&format!("`{value}`")) || message.contains(&format!("{value:?}")))
     };
     let mut keys: Vec<&String> = table.keys().collect();
-    keys.sort_by_key(|key| (!quoted(key), *key == "kind", *key == "name"));
+    keys.sort_by_key(|key| (!quoted(key), *key == "kind", *key == "name" || *key == "model"));
     keys.into_iter().find(blamed).map(String::as_str)
 }
 
-fn locate(text: &str, error: &toml::de::Error) -> ConfigError {
+pub(super) fn locate(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map(|span| line_at(text, span.start));
     let mut message = plain(error.message());
     // What is wrong is located, but its key not always named.

@@ -12,9 +12,10 @@ pub fn blamed(text: &str, message: &str) -> Option<usize> {
         return None;
     }
     let entries = entries(text, header);
-    let mut named = entries.iter().filter(|entry| name.is_empty() || name_of(text, entry) == Some(name));
+    let named_by = if header == "[[price]]" { "model" } else { "name" };
+    let mut named = entries.iter().filter(|entry| name.is_empty() || name_of(text, entry, named_by) == Some(name));
     let entry = if rest.contains("stands twice") { named.nth(1) } else { named.next() }?;
-    Some(key(rest).and_then(|key| line_of_key(text, entry, key)).unwrap_or_else(|| line_of_name(text, entry)))
+    Some(key(rest).and_then(|key| line_of_key(text, entry, key)).unwrap_or_else(|| line_of_name(text, entry, named_by)))
 }
 
 /// The line of `key` in the entry that begins at the line `first`, counted from 1. A key may be a path with points and indexes.
@@ -66,12 +67,12 @@ fn value<'t>(line: &'t str, key: &str) -> Option<&'t str> {
     line.trim_start().strip_prefix(key)?.trim_start().strip_prefix('=')
 }
 
-fn name_of<'t>(text: &'t str, entry: &Range<usize>) -> Option<&'t str> {
-    lines(text, entry).find_map(|(_, line)| value(line, "name")).and_then(|value| value.split(['"', '\'']).nth(1))
+fn name_of<'t>(text: &'t str, entry: &Range<usize>, named_by: &str) -> Option<&'t str> {
+    lines(text, entry).find_map(|(_, line)| value(line, named_by)).and_then(|value| value.split(['"', '\'']).nth(1))
 }
 
-fn line_of_name(text: &str, entry: &Range<usize>) -> usize {
-    let named = lines(text, entry).find(|(_, line)| value(line, "name").is_some());
+fn line_of_name(text: &str, entry: &Range<usize>, named_by: &str) -> usize {
+    let named = lines(text, entry).find(|(_, line)| value(line, named_by).is_some());
     named.map_or(entry.start, |(at, _)| at) + 1
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use assize_core::{Dimension, JudgeName, MetricName, ProviderName, ReusePolicy, SamplingPolicy};
 use assize_judge::metrics;
+use assize_judge::prices::{Called, Charge, Prices, Quote};
 use assize_judge::spec::{BertSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::settings::{CascadeEntry, CascadeTier, MetricSpec, Settings};
-use super::{cascade, export};
+use super::{cascade, export, price};
 
 /// Metrics with their questions settled, and the judges and providers that they need. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct PolicySpec {
     pub providers: Vec<ProviderSpec>,
     pub sampling: SamplingPolicy,
     pub dimensions: Vec<Dimension>,
+    /// What models charge now. No part of what is kept: an item is charged what its call costs, not what it would have cost.
+    #[serde(skip)]
+    pub prices: Prices,
 }
 
 /// A metric with the question that its judges are asked.
@@ -80,6 +84,7 @@ impl PolicySpec {
             judge.check().map_err(|error| ConfigError::new(format!("[[judge]] {:?}: {error}", judge.name.as_str())))?;
             check_variables(judge, settings)?;
         }
+        let prices = price::prices(settings)?;
         if settings.metric.is_empty() {
             return Err(ConfigError::new("there is no metric: add a [[metric]] with a name and a cascade"));
         }
@@ -87,19 +92,30 @@ impl PolicySpec {
         let used = |judge: &&JudgeSpec| metrics.iter().any(|metric| metric.asks(&judge.name));
         let judges: Vec<JudgeSpec> = settings.judge.iter().filter(used).cloned().collect();
         let called: HashSet<&ProviderName> = judges.iter().filter_map(|judge| judge.kind.provider()).collect();
-        let providers = settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
+        let providers: Vec<ProviderSpec> =
+            settings.provider.iter().filter(|provider| called.contains(&provider.name)).cloned().collect();
+        for judge in &judges {
+            check_price(judge, &providers, &prices)?;
+        }
         Ok(Self {
             metrics,
             judges,
             providers,
             sampling: settings.sampling.0.clone(),
             dimensions: settings.report.dimensions.clone(),
+            prices,
         })
     }
 
     /// The paces of all that is called: the providers, and the judges that need none.
     pub fn paces(&self) -> Vec<Pace> {
         paces(&self.providers, &self.judges)
+    }
+
+    /// What the model that a judge of this kind calls charges; `None` where it calls none, or nobody said.
+    pub fn quote(&self, judge: &JudgeKind) -> Option<Quote> {
+        let (called, own) = Called::by(judge, &self.providers)?;
+        self.prices.quote(&called, own)
     }
 
     /// The judge of this name.
@@ -153,6 +169,23 @@ fn check_report(settings: &Settings) -> Result<(), ConfigError> {
         return Err(ConfigError::new(format!("[report] bridge = {bridge}: {BRIDGE_MAX} at the most; each is a call more")));
     }
     unique("report.dimensions", settings.report.dimensions.iter().map(ToString::to_string))
+}
+
+/// No judge is called whose calls cost who knows what: no budget could hold.
+fn check_price(judge: &JudgeSpec, providers: &[ProviderSpec], prices: &Prices) -> Result<(), ConfigError> {
+    if prices.charge(&judge.kind, providers) != Charge::Unknown {
+        return Ok(());
+    }
+    let (model, provider) = match Called::by(&judge.kind, providers) {
+        Some((called, _)) => (called.model, called.provider.map_or("", |name| name.as_str())),
+        None => ("", ""),
+    };
+    Err(ConfigError::new(format!(
+        "[[judge]] {:?}: `model`: nothing says what {model:?} costs at the provider {provider:?}, so no budget could hold: \
+         add `price = {{ input = USD, output = USD }}`, in dollars per million tokens, or `price = \"free\"` \
+         where it is a host of your own",
+        judge.name.as_str(),
+    )))
 }
 
 fn unique(list: &str, names: impl Iterator<Item = impl AsRef<str>>) -> Result<(), ConfigError> {

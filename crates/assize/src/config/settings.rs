@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::PlatformBudget;
 use super::export::ExportSpec;
+use super::price::{PriceEntry, PriceFile};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub score: Score,
     pub report: Report,
     pub sampling: Sampling,
+    pub prices: PriceFile,
+    pub price: Vec<PriceEntry>,
     pub project: Vec<ProjectSpec>,
     pub provider: Vec<ProviderSpec>,
     pub judge: Vec<JudgeSpec>,

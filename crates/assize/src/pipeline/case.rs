@@ -71,7 +71,7 @@ impl<'a> Case<'a> {
     pub fn similar(&self, metric: &MetricName) -> Option<&Verdict> {
         let of_metric = self.recorded.verdicts.iter().filter(|(name, _)| name == metric);
         let is_similar = |verdict: &&Verdict| verdict.reused.is_some_and(|reused| reused.kind == ReuseKind::Similar);
-        of_metric.map(|(_, verdict)| verdict).filter(is_similar).last()
+        of_metric.map(|(_, verdict)| verdict).rfind(is_similar)
     }
 
     /// The draw for a tier that is on record.

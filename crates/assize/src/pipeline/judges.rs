@@ -1,8 +1,6 @@
 //! The judges in use: by whom each metric of a policy is judged, with what model, at what price and until when.
 
 use assize_core::{JudgeName, JudgeVersion, MetricName, Price, ProviderName, Timestamp};
-use assize_judge::prices;
-use assize_judge::spec::{JudgeKind, PriceSpec, ProviderKind};
 use jiff::civil::Date;
 
 use super::panel::Panel;
@@ -81,21 +79,14 @@ fn of(
     called: Option<(ProviderName, String)>,
 ) -> InUse {
     let (provider, model) = called.unzip();
-    let (own, is_model): (Option<PriceSpec>, bool) = match panel.spec.judge(judge).map(|spec| &spec.kind) {
-        Some(JudgeKind::Chat(chat)) => (chat.price, true),
-        Some(JudgeKind::Decisions(decisions)) => (decisions.price, true),
-        _ => (None, false),
-    };
-    let simulated =
-        panel.spec.providers.iter().any(|one| Some(&one.name) == provider.as_ref() && one.kind == ProviderKind::Simulated);
-    let listed = model.as_deref().filter(|_| is_model).and_then(prices::listed);
+    let quote = panel.spec.judge(judge).and_then(|spec| panel.spec.quote(&spec.kind));
     InUse {
         metric: metric.clone(),
         judge: judge.clone(),
         part,
         version: version.clone(),
-        price: own.and_then(|price| price.to_price().ok()).or(listed.map(|listed| listed.price)),
-        shutdown: listed.filter(|_| !simulated).and_then(|listed| listed.shutdown),
+        price: quote.as_ref().map(|quote| quote.price),
+        shutdown: quote.and_then(|quote| quote.shutdown),
         provider,
         model,
     }

@@ -116,6 +116,7 @@ impl Panels {
             }
         }
         spec.judges = code::as_configured(&spec.judges, &self.judge_specs)?;
+        spec.prices = self.current().spec.prices.clone();
         Ok(spec)
     }
 

@@ -6,7 +6,7 @@ use assize_core::results::{Results, Sums, SumsBucket, SumsQuery};
 use assize_core::{
     Dimension, Hour, JudgeVersion, Metric, MetricName, NanoUsd, ProjectName, SamplingPolicy, StoreError, Timestamp,
 };
-use assize_estimate::{Bucket, Estimand, Estimate, Options};
+use assize_estimate::{Bucket, Estimand, Estimate, Estimator, Options, Predictors};
 
 /// By what a rate is split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub struct GroupEstimate {
     /// The sums behind it.
     pub sums: Sums,
 }
+
+/// The weighted mean of what was judged.
+const HAJEK: Options =
+    Options { level: 0.95, estimand: Estimand::Window, estimator: Estimator::Hajek, predictors: Predictors::Last };
 
 /// Loads the sums of the range, groups them, and estimates each group.
 pub async fn report(results: &dyn Results, query: &EstimatesQuery) -> Result<Vec<GroupEstimate>, StoreError> {
@@ -97,7 +101,7 @@ pub async fn of_process(results: &dyn Results, query: &EstimatesQuery) -> Result
     for bucket in results.sums(&sums).await? {
         versions.entry(bucket.reference.clone()).or_default().push(bucket);
     }
-    let options = Options { level: query.level, estimand: Estimand::Process, ..Options::default() };
+    let options = Options { level: query.level, estimand: Estimand::Process, ..HAJEK };
     let estimated = versions.into_iter().map(|(reference, buckets)| {
         let (estimate, sums) = estimate_as(buckets.iter().map(|bucket| (bucket.hour, &bucket.sums)), &options);
         GroupEstimate { key: String::new(), reference, estimate, sums }
@@ -107,7 +111,7 @@ pub async fn of_process(results: &dyn Results, query: &EstimatesQuery) -> Result
 
 /// The estimate over hourly sums, and their total. Sums that contradict themselves give no estimate rather than a wrong one.
 pub fn estimate_of<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, level: f64) -> (Option<Estimate>, Sums) {
-    estimate_as(hours, &Options { level, ..Options::default() })
+    estimate_as(hours, &Options { level, ..HAJEK })
 }
 
 fn estimate_as<'a>(hours: impl Iterator<Item = (Hour, &'a Sums)>, options: &Options) -> (Option<Estimate>, Sums) {
@@ -162,8 +166,10 @@ fn bucket(hour: Hour, sums: &Sums) -> Bucket {
         drawn_w: sums.drawn_for_reference_w(),
         judged: sums.judged,
         positives: sums.positives,
+        disagreements: sums.disagreements,
         max_w: sums.max_w,
-        w: sums.w,
-        q: sums.q,
+        w: sums.w.into(),
+        q: sums.q.into(),
+        ..Bucket::default()
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use assize_core::judge::{CalledJudge, InlineJudge};
-use assize_core::{AskedAs, JudgeName, JudgeVersion, MetricName, Price, ProviderName, Tier, TierKind};
-use assize_judge::spec::{ChatSpec, JudgeKind, JudgeSpec, ProviderSpec, Question};
-use assize_judge::{ChatJudge, DecisionsJudge, metrics, prices, rules};
+use assize_core::{AskedAs, JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
+use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
+use assize_judge::{ChatJudge, DecisionsJudge, metrics, rules};
 
 use super::batch::BatchSeat;
 use super::clients::Providers;
@@ -67,11 +67,17 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
                 provider(spec, &chat.provider).ok_or_else(|| wrong(format!("provider {} is not configured", chat.provider)))?;
             let (client, gate) = providers.get(provider)?;
             let (asking, questions) = questions(judge, spec);
+            let quote = spec.quote(&judge.kind);
             let judge = ChatJudge::open(&judge.name, chat, &questions, client).map_err(|error| wrong(error.to_string()))?;
-            let judge = Arc::new(judge);
+            let judge = Arc::new(judge.at_price(quote.as_ref().map(|quote| quote.price)));
             let waits = spec.metrics.iter().any(|metric| metric.max_delay_hours > 0 && metric.asks(&judge_name));
             let batches = if waits { providers.batches(provider)? } else { None };
-            let batch = batches.map(|batches| BatchSeat { judge: Arc::clone(&judge), batches, price: batch_price(chat) });
+            let batch = batches.map(|batches| BatchSeat {
+                judge: Arc::clone(&judge),
+                batches,
+                // Where no other price is known a budget is charged the live one, which can only be too much.
+                price: quote.map(|quote| quote.batch.unwrap_or(quote.price)),
+            });
             Ok(Opened::Called { judge, gate, asking, cacheable: true, batch })
         }
         JudgeKind::Bert(bert) => {
@@ -85,8 +91,10 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
                 .ok_or_else(|| wrong(format!("provider {} is not configured", decisions.provider)))?;
             let (decider, gate) = providers.decider(provider)?;
             let (asking, questions) = questions(judge, spec);
+            let quote = spec.quote(&judge.kind);
             let judge =
                 DecisionsJudge::open(&judge.name, decisions, &questions, decider).map_err(|error| wrong(error.to_string()))?;
+            let judge = judge.at_price(quote.map(|quote| quote.price));
             Ok(Opened::Called { judge: Arc::new(judge), gate, asking, cacheable: true, batch: None })
         }
         JudgeKind::Command(command) => {
@@ -101,14 +109,6 @@ fn open_one(judge: &JudgeSpec, spec: &PolicySpec, providers: &Providers) -> Resu
             let (judge, gate) = opened.map_err(|error| wrong(error.to_string()))?;
             Ok(Opened::Called { judge, gate, asking, cacheable: false, batch: None })
         }
-    }
-}
-
-/// What a call in a batch costs: as listed, else half of what the operator says a live one costs.
-fn batch_price(chat: &ChatSpec) -> Option<Price> {
-    match chat.price {
-        Some(price) => price.to_price().ok().map(Price::halved),
-        None => prices::listed(&chat.model).and_then(|listed| listed.batch),
     }
 }
 

@@ -94,7 +94,7 @@ async fn the_fallback_judge_is_on_record_and_in_no_rate() {
     }))
     .await
     .unwrap();
-    let other = "[[judge]]\nname = \"other\"\nkind = \"chat\"\nprovider = \"fake\"\nmodel = \"other\"\n\n";
+    let other = "[[judge]]\nname = \"other\"\nkind = \"chat\"\nprovider = \"fake\"\nmodel = \"other\"\nprice = \"free\"\n\n";
     let config = crate::harness::config(&provider, "", &format!("{other}[sampling]\nrate = 1.0"))
         .replace(r#"cascade = ["words", "gpt"]"#, "cascade = [\"words\", \"gpt\"]\nfallback = \"other\"");
     let server = Server::start(&config).await;

@@ -27,10 +27,12 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "metric", "spend", "config", "completions"] {
+    for command in
+        ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "spend", "cost", "prices", "config", "completions"]
+    {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 18] = [
+    let with_examples: [&[&str]; 32] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -40,12 +42,26 @@ async fn every_command_explains_itself() {
         &["key", "create"],
         &["key", "list"],
         &["key", "revoke"],
+        &["tenant"],
+        &["tenant", "create"],
+        &["tenant", "list"],
+        &["tenant", "show"],
+        &["tenant", "set"],
+        &["tenant", "budget"],
+        &["tenant", "disable"],
+        &["tenant", "enable"],
+        &["tenant", "delete"],
         &["metric"],
         &["spend"],
         &["metric", "list"],
         &["metric", "put"],
         &["metric", "dry-run"],
         &["metric", "delete"],
+        &["cost"],
+        &["prices", "list"],
+        &["prices", "show"],
+        &["prices", "check"],
+        &["prices", "import"],
         &["config", "check"],
         &["config", "show"],
         &["completions"],

@@ -154,11 +154,6 @@ impl Server {
         Self { child, directory, client: client(), log, url, metrics_change: false }
     }
 
-    /// Where it keeps its data.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.directory.path().join("data")
-    }
-
     /// Ends the process as a power failure would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -184,6 +179,11 @@ impl Server {
     /// Writes another configuration, for the next start.
     pub fn configure(&self, config: &str) {
         std::fs::write(self.directory.path().join("assize.toml"), config).unwrap();
+    }
+
+    /// The directory of its data.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
     }
 
     /// Everything that it has said so far, over all starts.

@@ -61,10 +61,13 @@ async fn verdicts_and_costs_are_those_of_the_provider() {
 }
 
 #[tokio::test]
-async fn a_model_without_a_price_costs_unknown_and_not_nothing() {
-    let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
-    let unpriced = config(&provider, "", "[sampling]\nrate = 1.0").replace("gpt-4o-2024-05-13", "somebody's-finetune");
-    let server = Server::start(&unpriced).await;
+async fn a_call_without_usage_costs_unknown_and_not_nothing() {
+    let message = json!({"role": "assistant", "content": json!({"reason": "as told", "score": 1.0}).to_string()});
+    let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+    let body = json!({"object": "chat.completion", "model": "gpt-4o-2024-05-13", "choices": choices}).to_string().into_bytes();
+    let reply = Reply::Raw { status: 200, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body };
+    let provider = FakeProvider::start(Behaviour::always(reply)).await.unwrap();
+    let server = Server::start(&config(&provider, "", "[sampling]\nrate = 1.0")).await;
     server.accept(vec![item("a", "b")]).await;
     server.settled("default", 1).await;
     let shown = server.interaction("a").await;

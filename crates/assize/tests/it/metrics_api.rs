@@ -182,7 +182,7 @@ async fn what_is_no_metric_is_refused_in_the_words_of_the_file() {
 #[tokio::test]
 async fn a_metric_whose_judge_is_gone_is_not_in_force_and_says_so() {
     let provider = FakeProvider::start(Behaviour::score(1.0)).await.unwrap();
-    let judge = "[[judge]]\nname = \"own\"\nkind = \"chat\"\nprovider = \"fake\"\nmodel = \"mini\"\n";
+    let judge = "[[judge]]\nname = \"own\"\nkind = \"chat\"\nprovider = \"fake\"\nmodel = \"mini\"\nprice = \"free\"\n";
     let mut server = Server::start(&config(&provider, "", &format!("{judge}{PROJECTS}"))).await;
     put(&server, "red", "rude", &json!({"question": "Is it rude?", "cascade": ["own"]})).await.expect(201);
     put(&server, "red", "kind", &json!({"question": "Is it kind?", "cascade": ["gpt"]})).await.expect(201);

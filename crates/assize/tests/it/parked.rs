@@ -72,7 +72,7 @@ async fn what_is_parked_with_another_stays_there_and_the_rest_is_parked() {
     hear(&flow.pipeline, entry.clone(), 0, Way::Queue).await.unwrap();
     let store = &flow.pipeline.batch.as_ref().unwrap().store;
     let whole = waiting(&flow).await.remove(0);
-    store.finish(&[whole.id.clone()]).await.unwrap();
+    store.finish(std::slice::from_ref(&whole.id)).await.unwrap();
     store.park(&[Member { id: "earlier".to_owned(), metrics: names(&["toxicity"]), ..whole }]).await.unwrap();
 
     hear(&flow.pipeline, entry, 0, Way::Queue).await.unwrap();

@@ -41,6 +41,19 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/projects/{project}/metrics/{metric}/bridge"),
     ("get", "/v1/estimates/compare"),
     ("get", "/v1/judges"),
+    ("get", "/v1/tenants"),
+    ("post", "/v1/tenants"),
+    ("get", "/v1/tenants/{name}"),
+    ("patch", "/v1/tenants/{name}"),
+    ("delete", "/v1/tenants/{name}"),
+    ("put", "/v1/tenants/{name}/budget"),
+    ("put", "/v1/tenants/{name}/sampling"),
+    ("delete", "/v1/tenants/{name}/sampling"),
+    ("post", "/v1/tenants/{name}/disable"),
+    ("post", "/v1/tenants/{name}/enable"),
+    ("get", "/v1/platform/budget"),
+    ("put", "/v1/platform/budget"),
+    ("get", "/v1/audit"),
     ("post", "/v1/traces"),
     ("post", "/v1/logs"),
     ("post", "/api/public/otel/v1/traces"),
@@ -63,7 +76,8 @@ async fn the_description_lists_every_route_and_answers_have_its_shape() {
     for (method, path) in ROUTES.iter().copied() {
         assert!(document["paths"][path][method].is_object(), "{method} {path} is not described");
         // What is described is there: whatever it says without a key, it is not "there is nothing".
-        let concrete = path.replace("{project}", "default").replace("{id}", "x").replace("{metric}", "refusal");
+        let concrete =
+            path.replace("{project}", "default").replace("{id}", "x").replace("{metric}", "refusal").replace("{name}", "default");
         let answer = Answer::of(server.plain(method.to_uppercase().parse().unwrap(), &concrete)).await;
         assert!(!matches!(answer.status.as_u16(), 404 | 405), "{method} {path}: {}", answer.status);
     }
@@ -92,6 +106,10 @@ async fn the_description_lists_every_route_and_answers_have_its_shape() {
         ("ChangesBody", "/v1/projects/default/metrics/refusal/versions"),
         ("BridgeBody", "/v1/projects/default/metrics/refusal/bridge"),
         ("JudgesBody", "/v1/judges"),
+        ("TenantsBody", "/v1/tenants"),
+        ("TenantView", "/v1/tenants/default"),
+        ("PlatformBudgetView", "/v1/platform/budget"),
+        ("AuditBody", "/v1/audit"),
     ] {
         shaped(&document, schema, &server.get(path).await.expect(200));
     }

@@ -191,6 +191,8 @@ fn every_key_is_documented_and_every_example_valid() {
         ("[score]\n", ""),
         ("[report]\n", ""),
         ("[sampling]\n", ""),
+        ("[prices]\n", ""),
+        ("[[price]]\nmodel = \"a\"\ninput_usd = 1.0\n", ""),
         ("[sampling]\nrate = 1.0\n[sampling.only]\n", ""),
         ("[sampling]\nrate = 1.0\n[[sampling.smart]]\n", ""),
         ("[[project]]\n", name),

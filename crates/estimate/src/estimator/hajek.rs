@@ -11,7 +11,7 @@ use crate::nonresponse::Adjusted;
 /// several interactions are alike within, that is too small.
 pub fn hajek(sums: &Adjusted, estimand: Estimand) -> Point {
     let ([u, _, uh, _, _, uhh], max_u) = variance_factor(sums, estimand);
-    let [total, _, wh, _, _, whh] = sums.w;
+    let [total, _, wh, _, _, whh] = sums.one_w();
     let value = (wh / total).clamp(0.0, 1.0);
     let squares = (uhh - 2.0 * value * uh + value * value * u).max(0.0);
     let largest = value.max(1.0 - value);

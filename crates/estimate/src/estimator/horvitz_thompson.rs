@@ -9,8 +9,8 @@ use crate::nonresponse::Adjusted;
 /// Horvitz, Thompson 1952; Sarndal, Swensson, Wretman, result 2.8.1. Without bias at any size, but it pays for the chance of how many
 /// were drawn, most where the rate is high, and may exceed 1. Right for totals; for rates prefer [`hajek`](super::hajek()).
 pub fn horvitz_thompson(sums: &Adjusted, estimand: Estimand) -> Point {
-    let [u, _, _, _, _, uhh] = sums.q;
-    let [total, _, wh, _, _, whh] = sums.w;
+    let [u, _, _, _, _, uhh] = sums.one_q();
+    let [total, _, wh, _, _, whh] = sums.one_w();
     let n = sums.population as f64;
     let mean = wh / total;
     let spread = (whh / total - mean * mean).max(0.0);

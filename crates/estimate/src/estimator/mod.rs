@@ -1,12 +1,19 @@
 //! Estimators: from adjusted sums to a value and its variance. One file per estimator.
 
+mod clustered;
+mod disjoint;
 mod hajek;
 mod horvitz_thompson;
 mod ppi;
+mod telescoped;
 
+pub(crate) use clustered::{Share, clustered};
+pub use disjoint::{Disjoint, ppi_disjoint};
 pub use hajek::hajek;
 pub use horvitz_thompson::horvitz_thompson;
 pub use ppi::ppi;
+pub use telescoped::{Predictors, Telescoped, telescoped};
+pub(crate) use telescoped::{Residuals, quadratic};
 
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
@@ -15,10 +22,12 @@ use crate::nonresponse::Adjusted;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Estimator {
     /// Weighted mean; see [`hajek()`].
-    #[default]
     Hajek,
     /// Weighted total over the known number of interactions; see [`horvitz_thompson()`].
     HorvitzThompson,
+    /// The mean of the free score, corrected tier by tier; see [`telescoped()`].
+    #[default]
+    Ppi,
 }
 
 impl Estimator {
@@ -27,6 +36,7 @@ impl Estimator {
         match self {
             Self::Hajek => "hajek",
             Self::HorvitzThompson => "horvitz_thompson",
+            Self::Ppi => "ppi",
         }
     }
 }
@@ -51,16 +61,38 @@ pub struct Point {
     pub residuals: f64,
 }
 
+impl Point {
+    /// The same with a variance larger by this factor: the effect of a design (Kish), such as conversations that are alike within.
+    pub(crate) fn with_effect(self, effect: f64) -> Self {
+        Self { variance: self.variance * effect, inverse_size: self.inverse_size * effect, ..self }
+    }
+}
+
 /// Sum of the variance factor `u` times 1, g, H, g^2, gH, H^2, and an upper bound of `u`. For `window` `u = q`: only the draw is
 /// random. For `process` `u = q + w`: the traffic is random too, each interaction on its own.
 fn variance_factor(sums: &Adjusted, estimand: Estimand) -> ([f64; 6], f64) {
     match estimand {
-        Estimand::Window => (sums.q, sums.max_q),
-        Estimand::Process => (std::array::from_fn(|i| sums.q[i] + sums.w[i]), sums.max_q + sums.max_w),
+        Estimand::Window => (sums.one_q(), sums.max_q),
+        Estimand::Process => {
+            let (q, w) = (sums.one_q(), sums.one_w());
+            (std::array::from_fn(|i| q[i] + w[i]), sums.max_q + sums.max_w)
+        }
     }
 }
 
 /// `numerator / denominator`, or 0 where the denominator is: no chance, no residuals.
 fn ratio(numerator: f64, denominator: f64) -> f64 {
     if denominator > 0.0 { numerator / denominator } else { 0.0 }
+}
+
+/// How many residuals make up the variance over all cells: with `V_h = a_h^2 var_h` of a cell and `r_h` residuals there,
+/// `(sum V_h)^2 / sum V_h^2/r_h`.
+pub(crate) fn pooled_residuals<'a>(points: impl Iterator<Item = (f64, &'a Point)>) -> f64 {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (share, point) in points.filter(|(_, point)| point.residuals > 0.0) {
+        let part = share * share * point.variance;
+        sum += part;
+        squares += part * part / point.residuals;
+    }
+    if squares > 0.0 { sum * sum / squares } else { 0.0 }
 }

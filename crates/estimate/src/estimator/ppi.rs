@@ -13,8 +13,8 @@ const ROUNDING: f64 = 1e-12;
 /// PPI++ (Angelopoulos, Duchi, Zrnic 2023, arXiv 2311.01453) with unequal probabilities (Zrnic, Candes 2024, arXiv 2403.03208): the
 /// regression estimator of Sarndal, Swensson, Wretman, section 6.4.
 pub fn ppi(sums: &Adjusted, free_mean: f64) -> (Point, f64) {
-    let [total, wg, wh, wgg, wgh, whh] = sums.w;
-    let [q, qg, qh, qgg, qgh, qhh] = sums.q;
+    let [total, wg, wh, wgg, wgh, whh] = sums.one_w();
+    let [q, qg, qh, qgg, qgh, qhh] = sums.one_q();
     let (g, h) = (wg / total, wh / total);
     let free = (qgg - 2.0 * g * qg + g * g * q).max(0.0);
     let both = qgh - g * qh - h * qg + g * h * q;

@@ -1,12 +1,12 @@
 //! Intervals: limits around a value. One file per kind.
 
+mod mover;
 mod normal;
 mod wilson;
 
+pub use mover::{Spread, mover};
 pub use normal::normal;
 pub use wilson::wilson;
-
-use crate::estimator::Point;
 
 /// Limits around a value, `0 <= low <= high <= 1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,9 +33,11 @@ pub enum IntervalKind {
     Census,
     /// Normal limits; see [`normal()`].
     Normal,
+    /// Limits from Student's distribution, for a variance between groups of conversations.
+    Student,
     /// Everything that was drawn had to be drawn, and there is more that could have been: the limits give that part the scores 0 and 1.
     Unseen,
-    /// Wilson's limits, for small counts; see [`wilson()`].
+    /// Wilson's limits, for small counts; see [`wilson()`]. With several cells those of each are combined by [`mover()`].
     Wilson,
 }
 
@@ -46,6 +48,7 @@ impl IntervalKind {
             Self::Census => "census",
             Self::Unseen => "unseen",
             Self::Normal => "normal",
+            Self::Student => "student",
             Self::Wilson => "wilson",
         }
     }
@@ -54,13 +57,5 @@ impl IntervalKind {
 /// With fewer residuals behind a variance than this, the normal interval covers too little.
 pub const RESIDUALS_MIN: f64 = 30.0;
 
-/// The interval that suits `point`, for the two-sided normal quantile `z`.
-pub fn choose(point: &Point, z: f64) -> (Interval, IntervalKind) {
-    if point.inverse_size <= 0.0 && point.variance <= 0.0 {
-        (Interval::around(point.value, 0.0, point.value), IntervalKind::Census)
-    } else if point.residuals >= RESIDUALS_MIN {
-        (normal(point, z), IntervalKind::Normal)
-    } else {
-        (wilson(point, z), IntervalKind::Wilson)
-    }
-}
+/// With fewer residuals in one of several strata than this, its own variance is not to be relied on.
+pub const STRATUM_RESIDUALS_MIN: f64 = 10.0;

@@ -5,9 +5,19 @@
 //! Assize asks for; a batch is half of everything, cached input included. No shutdown of these is announced by date; the pages say
 //! until when each is served at least.
 
-use super::{Line, ListPrice, usd};
+use jiff::civil::date;
 
-pub(super) const LIST: &[Line] = &[
+use super::{Endpoint, Host, Line, List, ListPrice, usd};
+
+pub(super) static CHAT: List = List {
+    host: Host::Anthropic,
+    endpoint: Endpoint::Chat,
+    as_of: date(2026, 11, 1),
+    source: "https://platform.claude.com/docs/en/about-claude/pricing",
+    lines: CHAT_LINES,
+};
+
+const CHAT_LINES: &[Line] = &[
     (&["claude-opus-5-5"], ListPrice::half_in_batches(usd(4.0, 0.2, 5.0, 20.0))),
     (&["claude-sonnet-5-5"], ListPrice::half_in_batches(usd(2.0, 0.1, 2.5, 10.0))),
     // Prompts up to 100,000 tokens; longer ones cost five times as much.

@@ -5,7 +5,9 @@
 //! price was not to be read it is the family's ratio. Shutdowns:
 //! <https://developers.openai.com/api/docs/deprecations>. From GPT-5.6 on, writing to the prompt cache costs 1.25 times the input.
 
-use super::{Line, ListPrice, Price, at, usd};
+use jiff::civil::date;
+
+use super::{Endpoint, Host, Line, List, ListPrice, Price, at, usd};
 
 /// A model that charges nothing more for writing to the cache.
 const fn unwritten(input: f64, cached_input: f64, output: f64) -> Price {
@@ -18,7 +20,24 @@ const fn older(price: Price) -> ListPrice {
     ListPrice { price, batch: Some(Price { cached_input: half.input, ..half }), shutdown: None }
 }
 
-pub(super) const LIST: &[Line] = &[
+pub(super) static CHAT: List = List {
+    host: Host::Openai,
+    endpoint: Endpoint::Chat,
+    as_of: date(2026, 11, 5),
+    source: "https://developers.openai.com/api/docs/pricing",
+    lines: CHAT_LINES,
+};
+
+/// Decision models charge for input alone. No discount for cached input is counted on, so that a budget can only be charged too much.
+pub(super) static DECISIONS: List = List {
+    host: Host::Openai,
+    endpoint: Endpoint::Decisions,
+    as_of: date(2026, 11, 5),
+    source: "https://developers.openai.com/api/docs/guides/decisions",
+    lines: &[(&["gpt-6-luna"], ListPrice::live(unwritten(0.1, 0.1, 0.0)))],
+};
+
+const CHAT_LINES: &[Line] = &[
     (&["gpt-6.1-sol", "gpt-6.1-sol-2026-09-29"], ListPrice::half_in_batches(usd(2.0, 0.1, 2.5, 10.0))),
     (&["gpt-6.1-terra"], ListPrice::half_in_batches(usd(1.0, 0.05, 1.25, 5.0))),
     (&["gpt-6-sol"], ListPrice::half_in_batches(usd(2.0, 0.2, 2.5, 10.0))),

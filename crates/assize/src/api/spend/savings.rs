@@ -54,7 +54,7 @@ pub struct SavingsBody {
     pub left_out_nano_usd: u64,
     /// Each metric by itself. Of the same name in several projects, together.
     pub metrics: Vec<MetricSavingsView>,
-    /// Metrics whose reference judge is called, or has not been in the range: of these nobody knows, or there is nothing to save.
+    /// Metrics whose reference judge runs at accept and is free, or has not answered in the range: of these nobody knows.
     pub unknown: Vec<String>,
 }
 
