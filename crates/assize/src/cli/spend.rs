@@ -233,10 +233,10 @@ mod tests {
         assert_eq!(
             rows(&body, "metric"),
             [
-                "metric        cost  per 1,000  calls  failed  interactions",
-                "evil\u{fffd}[2J  $12.00    $120.00      3       0           100",
-                "refusal    $0.5000      $5.00      3       0           100",
-                "total       $12.50    $125.00      3       0           100",
+                "metric       cost  per 1,000  calls  failed  interactions",
+                "evil\u{fffd}[2J   $12.00    $120.00      3       0           100",
+                "refusal   $0.5000      $5.00      3       0           100",
+                "total      $12.50    $125.00      3       0           100",
             ]
         );
         assert_eq!(rows(&body, "total").len(), 2);
