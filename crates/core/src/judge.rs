@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Interaction, JudgeVersion, NanoUsd, ProviderName, TokenUsage, Verdict};
+use crate::{Interaction, JudgeVersion, NanoUsd, Price, ProviderName, TokenUsage, Verdict};
 
 /// What an inline judge found.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,11 @@ pub trait CalledJudge: Send + Sync {
     /// is nothing to reserve: the judge is free, its price is not known (a paid judge without a price is refused at start), or nothing
     /// would be sent. The price is that of a live call; no discount is assumed before it is reported, so that it holds in a batch too.
     fn bound(&self, _interaction: &Interaction, _questions: &[usize], _tightness: Tightness) -> Option<NanoUsd> {
+        None
+    }
+
+    /// What a live call is charged by tokens; `None` where it is free, charged otherwise, or not known.
+    fn live_price(&self) -> Option<Price> {
         None
     }
 

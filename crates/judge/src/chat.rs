@@ -387,6 +387,10 @@ impl CalledJudge for ChatJudge {
         }
     }
 
+    fn live_price(&self) -> Option<Price> {
+        self.price
+    }
+
     fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {
         match &self.frame {
             Frame::Packed(_) => self.bound_of_call(interaction, questions, tightness),

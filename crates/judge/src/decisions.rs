@@ -154,6 +154,10 @@ impl CalledJudge for DecisionsJudge {
         self.decider.questions_max()
     }
 
+    fn live_price(&self) -> Option<Price> {
+        self.price
+    }
+
     fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {
         let price = self.price?;
         if questions.is_empty() || questions.len() > self.questions_max() {

@@ -161,6 +161,53 @@ async fn offsets_begin_after_what_the_results_have() {
     assert_eq!(queue.accepted_after(Offset(42), 10).await.unwrap()[0].0, Offset(43), "never backwards");
 }
 
+/// Takes back what calls and spend have had since `0005_spend`.
+const WITHOUT_PLACES: &str = "
+    ALTER TABLE call DROP COLUMN asked_as;
+    ALTER TABLE call DROP COLUMN live;
+    ALTER TABLE call DROP COLUMN uncached;
+    CREATE TABLE older AS SELECT project, hour, metric, judge, model, calls, questions, failed, cost_unknown, cost, input_tokens,
+        cached_input_tokens, cache_write_tokens, output_tokens, reused, saved FROM spend;
+    DROP TABLE spend;
+    ALTER TABLE older RENAME TO spend;
+    DELETE FROM migration WHERE version >= 5;";
+
+#[tokio::test]
+async fn what_was_spent_before_places_were_noted_is_kept() {
+    use assize_core::AskedAs;
+    use assize_core::results::Spend;
+
+    let directory = tempfile::tempdir().unwrap();
+    let row = samples::drawn("p", "a", MORNING);
+    let store = results::open(&url(directory.path())).await.unwrap();
+    store.fold(&[(Offset(1), samples::entry(row.clone()))]).await.unwrap();
+    let mut scored = samples::judged(&row, "refusal", 1.0);
+    let list = assize_core::ListCost { live: assize_core::NanoUsd(7_000_000), uncached: assize_core::NanoUsd(8_000_000) };
+    (scored.calls[0].asked_as, scored.calls[0].list) = (AskedAs::Reference, Some(list));
+    store.record(&[scored.clone()]).await.unwrap();
+    drop(store);
+    let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
+    file.execute_batch(WITHOUT_PLACES).unwrap();
+    drop(file);
+    let store = results::open(&url(directory.path())).await.unwrap();
+    let ever = (assize_core::Timestamp(i64::MIN), assize_core::Timestamp(i64::MAX));
+    let spend = store.spend_by_place(&row.project, ever.0, ever.1).await.unwrap();
+    let cost = scored.calls[0].cost.unwrap();
+    let expected = Spend {
+        calls: 1,
+        questions: 1,
+        cost,
+        live: cost,
+        uncached: cost,
+        input_tokens: 1_000,
+        output_tokens: 50,
+        ..Spend::default()
+    };
+    assert_eq!(spend.into_iter().collect::<Vec<_>>(), [(("refusal".to_owned(), AskedAs::Unknown), expected)]);
+    let kept = store.interaction(&row.project, &row.id).await.unwrap().unwrap();
+    assert_eq!((kept.metrics[0].calls[0].asked_as, kept.metrics[0].calls[0].list), (AskedAs::Unknown, None));
+}
+
 #[tokio::test]
 async fn what_was_decided_before_there_was_a_feed_is_in_it() {
     use assize_core::decided::DecidedQuery;
@@ -180,7 +227,9 @@ async fn what_was_decided_before_there_was_a_feed_is_in_it() {
     assert_eq!(told.items.iter().map(|decided| decided.id.as_str()).collect::<Vec<_>>(), ["free", "a", "b"]);
     drop(store);
     let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
-    file.execute_batch("DROP TABLE decided; DROP TABLE bridge; DELETE FROM migration WHERE version >= 3").unwrap();
+    file.execute_batch("DROP TABLE decided; DROP TABLE bridge").unwrap();
+    file.execute_batch(WITHOUT_PLACES).unwrap();
+    file.execute_batch("DELETE FROM migration WHERE version >= 3").unwrap();
     drop(file);
     let store = results::open(&url(directory.path())).await.unwrap();
     let again = store.decided_after(&query).await.unwrap();

@@ -1,4 +1,4 @@
-use assize_core::{PlatformPolicy, TenantPolicy};
+use assize_core::{AskedAs, PlatformPolicy, TenantPolicy};
 use assize_store::ledger::MemoryLedger;
 
 use super::*;
@@ -43,6 +43,8 @@ fn answered(call: &str, cost: Option<u64>) -> CallRecord {
         latency_ms: 1,
         at: Timestamp(0),
         part: assize_core::Part::default(),
+        asked_as: AskedAs::Reference,
+        list: None,
     }
 }
 
