@@ -152,8 +152,9 @@ impl BatchProtocol for OpenAi {
             "batch_cancelled" => (CallFailureKind::Unavailable, "the batch was cancelled before this request was run".to_owned()),
             _ => (CallFailureKind::Unavailable, format!("the request failed in the batch ({code})")),
         };
-        // It was never run.
-        Some((custom_id, Err(CallFailure { cost: Some(NanoUsd::ZERO), ..attempt.because(kind, message) })))
+        // What was never run costs nothing.
+        let cost = matches!(code, "batch_expired" | "batch_cancelled").then_some(NanoUsd::ZERO);
+        Some((custom_id, Err(CallFailure { cost, ..attempt.because(kind, message) })))
     }
 
     fn created_at(&self, batch: &Value) -> Option<Timestamp> {
