@@ -155,7 +155,7 @@ impl ChatJudge {
         let completion = match answered {
             Ok(completion) => completion,
             Err(failure) => {
-                let failure = CallFailure { cost: cost(failure.usage), ..failure };
+                let failure = CallFailure { cost: cost(failure.usage).or(failure.cost), ..failure };
                 return failure.split(asked.len()).into_iter().map(Err).collect();
             }
         };

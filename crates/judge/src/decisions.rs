@@ -209,7 +209,7 @@ impl CalledJudge for DecisionsJudge {
         };
         match self.decider.decide(&request).await {
             Ok(decisions) => self.verdicts(questions, &decisions),
-            Err(failure) => all(CallFailure { cost: self.cost(failure.usage), ..failure }),
+            Err(failure) => all(CallFailure { cost: self.cost(failure.usage).or(failure.cost), ..failure }),
         }
     }
 }

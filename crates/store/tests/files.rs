@@ -7,7 +7,7 @@ use std::path::Path;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::{StoreError, StoreErrorKind};
-use assize_store::{control, queue, results};
+use assize_store::{control, ledger, queue, results};
 use assize_testkit::samples::{self, MORNING};
 
 fn url(directory: &Path) -> String {
@@ -15,12 +15,13 @@ fn url(directory: &Path) -> String {
 }
 
 /// Opens each port in turn.
-async fn open_each(directory: &Path) -> [(&'static str, Result<(), StoreError>); 3] {
+async fn open_each(directory: &Path) -> [(&'static str, Result<(), StoreError>); 4] {
     let url = url(directory);
     [
         ("queue.db", queue::open(&url, Offset(0)).await.map(drop)),
         ("results.db", results::open(&url).await.map(drop)),
         ("control.db", control::open(&url).await.map(drop)),
+        ("ledger.db", ledger::open(&url).await.map(drop)),
     ]
 }
 
@@ -33,7 +34,7 @@ async fn created() -> tempfile::TempDir {
 }
 
 fn change(directory: &Path, sql: &str) {
-    for file in ["queue.db", "results.db", "control.db"] {
+    for file in ["queue.db", "results.db", "control.db", "ledger.db"] {
         rusqlite::Connection::open(directory.join(file)).unwrap().execute_batch(sql).unwrap();
     }
 }
@@ -65,7 +66,7 @@ async fn a_changed_schema_is_refused() {
 #[tokio::test]
 async fn what_is_no_database_is_refused() {
     let directory = created().await;
-    for file in ["queue.db", "results.db", "control.db"] {
+    for file in ["queue.db", "results.db", "control.db", "ledger.db"] {
         std::fs::write(directory.path().join(file), "This is a letter to a friend, and no database. ".repeat(200)).unwrap();
     }
     assert_all_refused(directory.path(), StoreErrorKind::Failed, &["damaged", "backup"]).await;
@@ -133,6 +134,9 @@ async fn nobody_else_may_read() {
     let queue = queue::open(&url, Offset(0)).await.unwrap();
     let results = results::open(&url).await.unwrap();
     let control = control::open(&url).await.unwrap();
+    let ledger = ledger::open(&url).await.unwrap();
+    let asked = assize_testkit::contract::ledger::reservation("c", 1);
+    assert_eq!(ledger.reserve(asked, &[]).await.unwrap(), assize_core::ledger::Grant::Granted);
     queue.enqueue(vec![samples::entry(samples::row("p", "a", MORNING))]).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
@@ -142,8 +146,9 @@ async fn nobody_else_may_read() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
         files += 1;
     }
-    assert!(files >= 4, "the lock and three databases, and what lies beside them");
-    drop((queue, results, control));
+    assert!(files >= 5, "the lock and four databases, and what lies beside them");
+    assert!(directory.join("ledger.db-wal").exists(), "what was reserved lies in the log");
+    drop((queue, results, control, ledger));
 }
 
 #[tokio::test]
