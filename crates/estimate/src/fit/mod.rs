@@ -16,6 +16,9 @@ use crate::{Bucket, Estimand, Estimate, EstimateError, Method, Options, Warning}
 /// How far beyond a limit a bound lies for it to matter, against rounding.
 const ROUNDING: f64 = 1e-9;
 
+/// Where `sum w H^2` is this share of `sum w H`, scores are 0s and 1s.
+const BINARY: f64 = 1.0 - 1e-9;
+
 /// An estimate before a level is asked for: see [`fit()`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
@@ -73,7 +76,11 @@ pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, Estimat
     let n: f64 = cells.iter().map(|cell| cell.whole.population as f64).sum();
     let strata: Vec<Stratum<'_>> = cells.iter().map(|cell| stratum(cell, n, options)).collect();
     let shares = || strata.iter().map(|stratum| (stratum.share, &stratum.point));
-    let residuals = pooled_residuals(shares());
+    // Without strata, those that were seen say nothing of large ones that a sample may miss: there the lower bound counts.
+    let residuals = match (strata.as_slice(), cells.as_slice()) {
+        ([alone], [cell]) => residuals(alone, &cell.parts, options.estimand),
+        _ => pooled_residuals(shares()),
+    };
     let is_grouped = options.estimand == Estimand::Process && cells.iter().all(|cell| cell.whole.is_grouped());
     let is_known = |stratum: &Stratum<'_>| stratum.is_known && options.estimand == Estimand::Window;
     let is_many =
@@ -138,8 +145,13 @@ fn stratum<'a>(cell: &'a Cell, n: f64, options: &Options) -> Stratum<'a> {
     let (bias, freedom) =
         if options.estimator == Estimator::HorvitzThompson { (0.0, 1.0) } else { (bias(sums, &slopes), freedom(sums, &slopes)) };
     let mut stratum = Stratum { share: sums.population as f64 / n, point, slopes, sums, is_known, bias, freedom };
-    if cell.parts.len() > 1 && options.estimator != Estimator::HorvitzThompson {
-        stratum.point.residuals = stratum.point.residuals.max(residuals(&stratum, &cell.parts, options.estimand));
+    let least = residuals(&stratum, &cell.parts, options.estimand);
+    // Scores in between leave many small residuals, which say nothing of the few large ones that a sample may miss.
+    let [_, _, h, _, _, hh] = sums.one_w();
+    if hh < BINARY * h {
+        stratum.point.residuals = least;
+    } else if cell.parts.len() > 1 && options.estimator != Estimator::HorvitzThompson {
+        stratum.point.residuals = stratum.point.residuals.max(least);
     }
     stratum
 }
