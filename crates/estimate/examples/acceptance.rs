@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let name = arguments.next().unwrap_or_default();
     let mut out = std::io::stdout().lock();
     let mut say = |line: String| drop(writeln!(out, "{line}"));
-    say(format!("{:55} {:>8} {:>6} {:>8} {:>8} {:>8}", "scenario", "covered", "bias", "se/sd", "+-", "few"));
+    say(format!("{:55} {:>8} {:>6} {:>8} {:>8} {:>8} {:>8}", "scenario", "covered", "bias", "se/sd", "rms/sd", "+-", "few"));
     let mut failed = 0;
     for (i, scenario) in scenarios::scenarios().iter().enumerate() {
         if !scenario.name.contains(&name) {
@@ -26,11 +26,12 @@ fn main() -> ExitCode {
         let wrong = scenario.judge(&summary);
         match scenario.demand {
             Demand::Exact | Demand::Safe => say(format!(
-                "{:55} {:>8.4} {:>6.2} {:>8.4} {:>8.4} {:>8.3} {}",
+                "{:55} {:>8.4} {:>6.2} {:>8.4} {:>8.4} {:>8.4} {:>8.3} {}",
                 scenario.name,
                 summary.coverage,
                 summary.bias,
                 summary.ratio,
+                summary.root_ratio,
                 summary.half_width,
                 summary.fallback,
                 wrong.join("; ")

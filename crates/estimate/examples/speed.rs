@@ -8,6 +8,11 @@ use assize_estimate::{Bucket, Estimand, Item, Options, Stratum, estimate};
 
 const HOURS: i64 = 8_760;
 
+/// Nanoseconds that the processor spent on this thread, where Linux tells.
+fn processor() -> Option<f64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
 fn main() {
     let mut out = std::io::stdout().lock();
     for strata in [1_u16, 10] {
@@ -26,6 +31,7 @@ fn main() {
         }
         for estimand in [Estimand::Window, Estimand::Process] {
             let options = Options { estimand, ..Options::default() };
+            let busy = processor();
             let mut times: Vec<f64> = (0..50)
                 .map(|_| {
                     let start = Instant::now();
@@ -34,8 +40,9 @@ fn main() {
                 })
                 .collect();
             times.sort_by(f64::total_cmp);
+            let busy = busy.zip(processor()).map_or("not known".to_owned(), |(from, to)| format!("{:.2} ms", (to - from) / 50e6));
             let line = format!(
-                "{} buckets, {}: {:.2} ms (median of 50; least {:.2})",
+                "{} buckets, {}: {:.2} ms (median of 50; least {:.2}); of the processor {busy}",
                 buckets.len(),
                 estimand.name(),
                 times[25],

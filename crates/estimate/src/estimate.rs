@@ -216,8 +216,8 @@ mod tests {
             assert_eq!(e.method.to_string(), "hajek/normal");
             e.high - e.low
         };
-        // var = sum q (H-p)^2 / W^2 = 400 * 90 * .1875 / 4000^2.
-        assert!((width(0.95) - 2.0 * 1.959_964 * (36_000.0_f64 * 0.1875).sqrt() / 4000.0).abs() < 1e-6);
+        // var = 400/399 sum q (H-p)^2 / W^2 = 400/399 * 400 * 90 * .1875 / 4000^2.
+        assert!((width(0.95) - 2.0 * 1.959_964 * (36_000.0_f64 * 0.1875 * 400.0 / 399.0).sqrt() / 4000.0).abs() < 1e-6);
         assert!(width(0.5) < width(0.9) && width(0.9) < width(0.99));
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let scores: Vec<f64> = (0..200).map(|i| f64::from(u8::from(i % 2 == 0))).collect();
         let options = Options { estimand: Estimand::Process, ..Options::default() };
         let e = estimate(&[bucket(1.0, &scores, 0, 0)], &options).unwrap().unwrap();
-        assert!((e.std_error - (0.25_f64 / 200.0).sqrt()).abs() < 1e-12, "judged all, it is a plain sample");
+        assert!((e.std_error - (0.25_f64 / 199.0).sqrt()).abs() < 1e-12, "judged all, it is a plain sample");
         assert_eq!(e.warnings, [Warning::ConversationsIgnored]);
         let none = estimate(&[bucket(1.0, &[0.0; 200], 0, 0)], &options).unwrap().unwrap();
         assert!((none.high - 0.018_84).abs() < 1e-4, "Wilson for 0 of 200: {}", none.high);

@@ -66,7 +66,7 @@ impl Observed {
     fn binomial(&self, value: f64, after: f64) -> f64 {
         let z = normal_quantile(0.5 + self.level.clamp(0.0, 1.0) / 2.0);
         let judged = self.population as f64 * after;
-        let moved = (value * judged + z * z / 2.0) / (judged + z * z);
+        let moved = (value.clamp(0.0, 1.0) * judged + z * z / 2.0) / (judged + z * z);
         z * (moved * (1.0 - moved) * (1.0 - after) / (judged + z * z)).sqrt()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::nonresponse::{Adjusted, by_class};
+use crate::nonresponse::{Adjusted, Hours, by_class};
 use crate::{Bucket, Estimand, EstimateError};
 
 /// A stratum has at least this many judged; with fewer it joins its neighbour.
@@ -36,6 +36,33 @@ impl Size {
     }
 }
 
+/// Strata as buckets come by.
+#[derive(Default)]
+struct Strata {
+    places: BTreeMap<(u32, u16), usize>,
+    keys: Vec<(u32, u16)>,
+    found: Vec<(Size, Hours)>,
+    last: usize,
+}
+
+impl Strata {
+    /// That of a bucket. Buckets come by stratum or by hour: it is likely that of the one before, or the one after that.
+    fn of(&mut self, bucket: &Bucket) -> Option<&mut (Size, Hours)> {
+        let key = (bucket.stratum.design, bucket.stratum.cell);
+        let next = if self.last + 1 < self.keys.len() { self.last + 1 } else { 0 };
+        let likely = [next, self.last].into_iter().find(|place| self.keys.get(*place) == Some(&key));
+        self.last = likely.unwrap_or_else(|| {
+            let (keys, found) = (&mut self.keys, &mut self.found);
+            *self.places.entry(key).or_insert_with(|| {
+                keys.push(key);
+                found.push(<(Size, Hours)>::default());
+                keys.len() - 1
+            })
+        });
+        self.found.get_mut(self.last)
+    }
+}
+
 /// The strata of `buckets`, each pooled over its hours: `None` where nothing was judged.
 ///
 /// Within a design, strata with fewer than [`STRATUM_JUDGED_MIN`] judged are joined to the next, the last to the one before; a design with
@@ -44,19 +71,49 @@ impl Size {
 /// # Errors
 /// [`EstimateError::Sums`] where a bucket cannot be right.
 pub(crate) fn cells(buckets: &[Bucket], estimand: Estimand) -> Result<Option<Vec<Cell>>, EstimateError> {
-    let mut strata: BTreeMap<(u32, u16), (Size, Vec<&Bucket>)> = BTreeMap::new();
+    let mut strata = Strata::default();
     for bucket in buckets {
         bucket.check()?;
-        let (size, members) = strata.entry((bucket.stratum.design, bucket.stratum.cell)).or_default();
-        size.join(Size { population: bucket.population, judged: bucket.judged });
-        members.push(bucket);
+        if let Some((size, hours)) = strata.of(bucket) {
+            size.join(Size { population: bucket.population, judged: bucket.judged });
+            hours.push(bucket);
+        }
     }
-    let sizes: Vec<(u32, Size)> = strata.iter().map(|((design, _), (size, _))| (*design, *size)).collect();
-    let mut members = strata.into_values().map(|(_, members)| members);
+    let Strata { places, mut found, .. } = strata;
+    let sizes: Vec<(u32, Size)> = places
+        .iter()
+        .map(|((design, _), place)| (*design, found.get(*place).map(|(size, _)| *size).unwrap_or_default()))
+        .collect();
+    let counts = joined(&sizes, estimand);
+    // What stands alone and came in order is done. The rest needs another look.
+    let mut order = places.iter();
+    let mut again: BTreeMap<(u32, u16), usize> = BTreeMap::new();
+    let mut done: Vec<Option<Hours>> = Vec::new();
+    for (i, count) in counts.iter().enumerate() {
+        let of: Vec<(&(u32, u16), &usize)> = order.by_ref().take(*count).collect();
+        let alone = match of.as_slice() {
+            [(_, place)] => found.get_mut(**place).map(|(_, hours)| std::mem::take(hours)).filter(|hours| !hours.is_unfit()),
+            _ => None,
+        };
+        if alone.is_none() {
+            again.extend(of.into_iter().map(|(key, _)| (*key, i)));
+        }
+        done.push(alone);
+    }
+    let mut others: Vec<Vec<&Bucket>> = vec![Vec::new(); if again.is_empty() { 0 } else { counts.len() }];
+    for bucket in buckets.iter().filter(|_| !again.is_empty()) {
+        let place = again.get(&(bucket.stratum.design, bucket.stratum.cell));
+        if let Some(of) = place.and_then(|place| others.get_mut(*place)) {
+            of.push(bucket);
+        }
+    }
     let mut cells = Vec::new();
-    for count in joined(&sizes, estimand) {
-        let buckets: Vec<&Bucket> = members.by_ref().take(count).flatten().collect();
-        let classes: Vec<Adjusted> = by_class(buckets).into_iter().map(|(_, part)| part).collect();
+    for (i, hours) in done.into_iter().enumerate() {
+        let classes = match hours {
+            Some(hours) => hours.finish(),
+            None => by_class(others.get_mut(i).map(std::mem::take).unwrap_or_default()),
+        };
+        let classes: Vec<Adjusted> = classes.into_iter().map(|(_, part)| part).collect();
         let sizes: Vec<(u32, Size)> =
             classes.iter().map(|part| (0, Size { population: part.population, judged: part.judged })).collect();
         let mut classes = classes.iter();

@@ -20,10 +20,73 @@ impl Bucket {
     /// # Errors
     /// [`EstimateError::Sums`], naming the hour.
     pub fn check(&self) -> Result<(), EstimateError> {
-        match self.contradiction() {
+        // There may be very many buckets with one tier: theirs is a path of few comparisons.
+        match if self.between.is_empty() { self.contradiction_of_one() } else { self.contradiction() } {
             Some(problem) => Err(EstimateError::Sums { hour: self.hour, problem }),
             None => Ok(()),
         }
+    }
+
+    /// The same as [`Self::contradiction`] with one called tier.
+    fn contradiction_of_one(&self) -> Option<&'static str> {
+        let (Ok(w), Ok(q)) = (<&[f64; 6]>::try_from(&*self.w), <&[f64; 6]>::try_from(&*self.q)) else {
+            return Some("not as many sums as its tiers have");
+        };
+        if !self.groups.is_empty() && self.groups.len() != GROUPS * group_stride(1) {
+            return Some("not as many sums as its tiers have");
+        }
+        // No early end, so that several are compared at once.
+        let is_sum = |all: bool, sum: &f64| all & (0.0..=SUM_MAX).contains(sum);
+        let single = [self.g, self.gg, self.drawn_w, self.max_w];
+        let is_believed = single.iter().chain(w).chain(q).fold(true, is_sum) & self.high.iter().fold(true, is_sum);
+        if !is_believed || !self.groups.iter().fold(true, is_sum) {
+            return Some("a sum is negative, not a number, or beyond 1e60");
+        }
+        let (n, drawn, judged) = (self.population as f64, self.drawn as f64, self.judged as f64);
+        if self.judged > self.drawn || self.drawn > self.population || self.positives.max(self.disagreements) > self.judged {
+            return Some("not positives <= judged <= drawn <= population");
+        }
+        if self.population > 0 && (!within(self.g, n) || !within(self.gg, self.g) || !within(self.g * self.g, n * self.gg)) {
+            return Some("a free score outside [0, 1]");
+        }
+        if self.judged == 0 {
+            let weighs = w.iter().chain(q).chain(&self.high).any(|sum| *sum > 0.0);
+            return weighs.then_some("none judged, yet weights");
+        }
+        let total = w[0];
+        if !within(judged, total)
+            || !within(drawn, self.drawn_w)
+            || !within(total, self.drawn_w)
+            || !within(total, judged * self.max_w)
+        {
+            return Some("weights below 1, above their maximum, or more for the judged than for the drawn");
+        }
+        if !within(total * total / judged, q[0] + total) || !within(q[0] + total, total * self.max_w) {
+            return Some("the sums of w and of q do not belong to the same probabilities");
+        }
+        for [one, g, h, gg, gh, hh] in [w, q] {
+            let is_score = |x: f64, xx: f64| within(x, *one) & within(xx, x) & within(x * x, one * xx);
+            if !is_score(*g, *gg) || !is_score(*h, *hh) {
+                return Some("a score outside [0, 1]");
+            }
+            if !within(*gh, g.min(*h)) || !within(gh * gh, gg * hh) {
+                return Some("a product of scores that no scores have");
+            }
+        }
+        self.high_degrees(w)
+    }
+
+    /// Powers of scores in [0, 1] fall with the degree, and obey Cauchy-Schwarz.
+    fn high_degrees(&self, w: &[f64; 6]) -> Option<&'static str> {
+        if !self.has_high() || self.high.iter().all(|sum| *sum <= 0.0) {
+            return None;
+        }
+        let [one, _, _, gg, gh, hh] = *w;
+        let [ggg, ggh, ghh, hhh, gggg, gggh, gghh, ghhh, hhhh] = self.high;
+        let falls = within(ggg, gg) & within(gggg, ggg) & within(hhh, hh) & within(hhhh, hhh) & within(ggh, gh) & within(ghh, gh);
+        let mixed = within(gggh, ggh) & within(gghh, ggh.min(ghh)) & within(ghhh, ghh);
+        let squares = within(gg * gg, one * gggg) & within(hh * hh, one * hhhh) & within(gh * gh, one * gghh);
+        (!falls || !mixed || !squares).then_some("powers of scores that no scores have")
     }
 
     fn contradiction(&self) -> Option<&'static str> {
@@ -37,7 +100,7 @@ impl Bucket {
         }
         let single = [self.g, self.gg, self.drawn_w, self.max_w];
         let between = self.between.iter().flat_map(|tier| tier.linear.iter().chain([&tier.drawn_w]));
-        let mut all = single.iter().chain(&*self.w).chain(&*self.q).chain(between).chain(&self.groups);
+        let mut all = single.iter().chain(&*self.w).chain(&*self.q).chain(between).chain(&self.groups).chain(&self.high);
         if all.any(|sum| !(0.0..=SUM_MAX).contains(sum)) {
             return Some("a sum is negative, not a number, or beyond 1e60");
         }

@@ -151,6 +151,7 @@ impl Bucket {
         let pi = probabilities.last().copied().unwrap_or(1.0);
         let (w, h) = (1.0 / pi, scores.last().copied().unwrap_or(0.0));
         let cheap = scores.get(tier - 1).copied().unwrap_or(0.0);
+        let is_kept = self.has_high();
         self.judged = self.judged.saturating_add(1);
         self.positives = self.positives.saturating_add(u64::from(h >= 0.5));
         self.disagreements = self.disagreements.saturating_add(u64::from((h >= 0.5) != (cheap >= 0.5)));
@@ -158,6 +159,9 @@ impl Bucket {
         let mut z = [1.0; super::TIERS_MAX + 2];
         z.iter_mut().skip(1).zip(scores).for_each(|(place, score)| *place = *score);
         let z = z.get(..=scores.len()).unwrap_or(&z);
+        if let (1, true, [cheap, h]) = (tier, is_kept, scores) {
+            self.push_high(w, *cheap, *h);
+        }
         self.w.add_product(0, w, z);
         let mut before = 1.0;
         for (block, pi_k) in probabilities.iter().enumerate() {

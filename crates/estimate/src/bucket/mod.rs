@@ -1,9 +1,12 @@
 //! What estimates are made from: sums over the interactions of an hour, which add up to sums over any longer time.
 
 mod check;
+mod fourth;
 mod item;
 mod moments;
 
+pub use fourth::HIGH;
+pub(crate) use fourth::{FOURTH, fourth_power};
 pub use item::{Course, Draw, Item};
 pub use moments::Moments;
 
@@ -69,6 +72,9 @@ pub struct Bucket {
     pub w: Moments,
     /// Over the judged: sums of `w (1/PI_k - 1/PI_{k-1}) z z'`, one matrix for each `k = 1..=K`.
     pub q: Moments,
+    /// Over the judged, with one called tier: sums of `w` times g^3, g^2 H, g H^2, H^3, g^4, g^3 H, g^2 H^2, g H^3, H^4. They say how many
+    /// residuals make up a variance. All 0 where they are not kept, or there are several called tiers: then a lower bound is made do with.
+    pub high: [f64; HIGH],
     /// The called tiers before the reference, `k = 1..K-1`; none where `K = 1`.
     pub between: Vec<Between>,
     /// Sums by group of conversations, [`GROUPS`] times [`group_stride`] numbers, or nothing where conversations are not kept. Of a group: `N`,
@@ -141,6 +147,7 @@ impl Bucket {
         } else {
             self.groups.iter_mut().zip(&other.groups).for_each(|(sum, more)| *sum += more);
         }
+        self.add_high(other);
         self.population = self.population.saturating_add(other.population);
         self.g += other.g;
         self.gg += other.gg;
@@ -167,7 +174,7 @@ impl Bucket {
     }
 
     /// Whether nothing was added.
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.population == 0 && self.drawn == 0 && self.judged == 0 && self.between.iter().all(|tier| tier.drawn == 0)
     }
 
@@ -210,7 +217,8 @@ impl Bucket {
         // Nothing got as far as the reference: what was drawn first is all missing.
         let first = self.between.first().map_or(0.0, |tier| tier.drawn_w);
         let drawn_w = if self.drawn == 0 { first } else { self.drawn_w * lost };
-        Self { drawn, drawn_w, w: w.into(), q: q.into(), between: Vec::new(), groups: groups.collect(), ..self.clone() }
+        let high = [0.0; HIGH];
+        Self { drawn, drawn_w, w: w.into(), q: q.into(), high, between: Vec::new(), groups: groups.collect(), ..self.clone() }
     }
 }
 

@@ -15,13 +15,24 @@ pub(crate) struct Share<'a> {
     pub is_total: bool,
 }
 
-/// `var = G/(G-1) sum_groups D^2 / N^2`, and `G`, the number of groups that hold anything; `None` with fewer than two.
+/// The variance between groups.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Clustered {
+    pub variance: f64,
+    /// `G - 1`, `G` being the number of groups that hold anything.
+    pub degrees: f64,
+    /// The same where few conversations make up the variance: `2 (sum D^2)^2/(sum D^4 - (sum D^2)^2/G)`, at most `G - 1`. This is how well
+    /// `sum D^2` is known with the kurtosis that the groups have (Satterthwaite 1946, Biometrics Bulletin 2, 110-114); about `G` for normal ones.
+    pub few: f64,
+}
+
+/// `var = G/(G-1) sum_groups D^2 / N^2`; `None` with fewer than two groups that hold anything.
 ///
 /// `D_i = a_0i - mean a_0 + sum_k (N_h/W_k) w_ki (e_ki - mean e_k) + est_h - est`, `e_k = a_k - a_{k-1}`, is what interaction `i` adds to
 /// the error (for one tier `lam (g_i - g_bar) + (N/W) w_i (e_i - e_w) + est_h - est`), and is summed over the interactions of a
 /// group: conversations are whole within groups, and groups are independent. With all 64 groups, a factor 64/63 and Student's
 /// distribution with 63 degrees. Sarndal, Swensson, Wretman, section 4.6 (random groups of clusters).
-pub(crate) fn clustered(shares: &[Share<'_>]) -> Option<(f64, usize)> {
+pub(crate) fn clustered(shares: &[Share<'_>]) -> Option<Clustered> {
     let n: f64 = shares.iter().map(|share| share.sums.population as f64).sum();
     let value: f64 = shares.iter().map(|share| share.sums.population as f64 / n * share.value).sum();
     let mut deviations = [0.0; GROUPS];
@@ -67,5 +78,10 @@ pub(crate) fn clustered(shares: &[Share<'_>]) -> Option<(f64, usize)> {
     }
     let used = is_used.iter().filter(|used| **used).count();
     let squares: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
-    (used >= 2).then(|| (used as f64 / (used as f64 - 1.0) * squares / (n * n), used))
+    let fourth: f64 = deviations.iter().map(|deviation| deviation.powi(4)).sum();
+    let groups = used as f64;
+    let degrees = groups - 1.0;
+    let apart = fourth - squares * squares / groups;
+    let few = if apart > 0.0 { (2.0 * squares * squares / apart).clamp(1.0, degrees.max(1.0)) } else { degrees };
+    (used >= 2).then(|| Clustered { variance: groups / degrees * squares / (n * n), degrees, few })
 }

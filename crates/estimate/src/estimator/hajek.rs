@@ -1,6 +1,6 @@
 //! The Hajek estimator: the weighted mean of what was judged.
 
-use super::{Point, ratio, variance_factor};
+use super::{Point, effective, variance_factor};
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
@@ -20,6 +20,6 @@ pub fn hajek(sums: &Adjusted, estimand: Estimand) -> Point {
         variance: squares / (total * total),
         spread: (whh / total - value * value).max(0.0),
         inverse_size: u / (total * total),
-        residuals: ratio(squares, max_u * largest * largest),
+        residuals: effective(squares, max_u * largest * largest, sums.fourth(0.0, value, estimand), sums.judged),
     }
 }

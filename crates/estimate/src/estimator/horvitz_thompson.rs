@@ -1,6 +1,6 @@
 //! The Horvitz-Thompson estimator: the weighted total over the known number of interactions.
 
-use super::{Point, ratio};
+use super::{Point, effective};
 use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
@@ -23,6 +23,6 @@ pub fn horvitz_thompson(sums: &Adjusted, estimand: Estimand) -> Point {
         variance: uhh / (n * n) + traffic_variance,
         spread,
         inverse_size: u / (n * n) + traffic_size,
-        residuals: ratio(uhh, sums.max_q),
+        residuals: effective(uhh, sums.max_q, sums.fourth(0.0, 0.0, Estimand::Window), sums.judged),
     }
 }

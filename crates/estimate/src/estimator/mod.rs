@@ -7,7 +7,7 @@ mod horvitz_thompson;
 mod ppi;
 mod telescoped;
 
-pub(crate) use clustered::{Share, clustered};
+pub(crate) use clustered::{Clustered, Share, clustered};
 pub use disjoint::{Disjoint, ppi_disjoint};
 pub use hajek::hajek;
 pub use horvitz_thompson::horvitz_thompson;
@@ -54,10 +54,10 @@ pub struct Point {
     /// `sum u / W^2`, the reciprocal of how many judged interactions, drawn alike, would be as sure. 0 where nothing is left to
     /// chance.
     pub inverse_size: f64,
-    /// A lower bound of how many residuals `v = u e^2` make up the variance, `(sum v)^2 / sum v^2`.
+    /// How many residuals `v = u e^2` make up the variance, `(sum v)^2 / sum v^2` (Kish), or a lower bound of it: where weights differ within
+    /// a bucket, where sums of the fourth degree are not kept, and with several called tiers.
     ///
-    /// `sum v^2` is not among the sums, but `v <= max u * max e^2`, so `sum v / (max u * max e^2)` is at most that number. Scores
-    /// play a part in it through the variance only.
+    /// Without these sums: `v <= max u * max e^2`, so that `sum v / (max u * max e^2)` is at most that number.
     pub residuals: f64,
 }
 
@@ -78,6 +78,14 @@ fn variance_factor(sums: &Adjusted, estimand: Estimand) -> ([f64; 6], f64) {
             (std::array::from_fn(|i| q[i] + w[i]), sums.max_q + sums.max_w)
         }
     }
+}
+
+/// `(sum v)^2/sum v^2` from `squares = sum v`, the `largest` that one `v` can be, and `fourth`, which is `sum v^2` or more where it is known.
+/// It is never more than there are `judged` (Cauchy-Schwarz), whatever rounding makes of the sums.
+fn effective(squares: f64, largest: f64, fourth: Option<f64>, judged: u64) -> f64 {
+    let least = ratio(squares, largest);
+    let most = judged as f64;
+    fourth.map_or(least, |fourth| ratio(squares * squares, fourth.max(squares * squares / most)).max(least).min(most))
 }
 
 /// `numerator / denominator`, or 0 where the denominator is: no chance, no residuals.

@@ -1,6 +1,7 @@
 //! The mean of the free score, corrected by how the reference differs from it where both are known.
 
-use super::{Point, ratio};
+use super::{Point, effective};
+use crate::Estimand;
 use crate::nonresponse::Adjusted;
 
 /// Below this share of `sum q g^2` the variance of `g` is rounding: there is nothing to correct by.
@@ -30,7 +31,7 @@ pub fn ppi(sums: &Adjusted, free_mean: f64) -> (Point, f64) {
         variance: squares / (total * total),
         spread: (vh - 2.0 * lam * cov + lam * lam * vg).max(0.0),
         inverse_size: q / (total * total),
-        residuals: ratio(squares, sums.max_q * largest * largest),
+        residuals: effective(squares, sums.max_q * largest * largest, sums.fourth(lam, mean, Estimand::Window), sums.judged),
     };
     (point, lam)
 }

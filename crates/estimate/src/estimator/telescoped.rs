@@ -1,6 +1,6 @@
 //! The mean of the free score, corrected tier by tier: prediction-powered inference over a cascade.
 
-use super::{Point, ratio};
+use super::{Point, effective};
 use crate::nonresponse::Adjusted;
 use crate::{Estimand, Moments};
 
@@ -64,12 +64,19 @@ pub fn telescoped(sums: &Adjusted, predictors: Predictors, estimand: Estimand) -
         Estimand::Process => spread * total,
     };
     let q: f64 = (0..tiers).map(|block| sums.q.entry(rows, block, 0, 0)).sum();
+    // For the process what an interaction adds is q e^2 + w (H - H_w)^2, at most w^2 of the larger square.
+    let lam = slopes.first().and_then(|slopes| slopes.first()).copied().unwrap_or(0.0);
+    let of = |lam: f64| sums.fourth(lam, h.0 - lam * means[1], estimand);
+    let fourth = match estimand {
+        Estimand::Window => of(lam),
+        Estimand::Process => of(lam).zip(of(0.0)).map(|(corrected, plain)| corrected + plain),
+    };
     let point = Point {
         value,
         variance: (squares + traffic) / (total * total),
         spread,
         inverse_size: (q + if traffic > 0.0 { total } else { 0.0 }) / (total * total),
-        residuals: ratio(squares + traffic, residuals.largest(sums, estimand)),
+        residuals: effective(squares + traffic, residuals.largest(sums, estimand), fourth, sums.judged),
     };
     Telescoped { point, slopes }
 }
@@ -117,6 +124,15 @@ impl Residuals {
     /// `sum_k sum w (1/PI_k - 1/PI_{k-1}) r_{k-1}^2`, over the judged in `sums`.
     pub(crate) fn squares(&self, sums: &Adjusted) -> f64 {
         (0..self.coefficients.len()).map(|block| self.square(sums, block)).sum()
+    }
+
+    /// `sum_k sum w (1/PI_k - 1/PI_{k-1}) r_{k-1}`, over the judged in `sums`.
+    pub(crate) fn linear(&self, sums: &Adjusted) -> f64 {
+        let rows = sums.tiers() + 2;
+        let term = |(block, of): (usize, &Vec<f64>)| -> f64 {
+            of.iter().enumerate().map(|(i, c)| c * sums.q.entry(rows, block, 0, i)).sum()
+        };
+        self.coefficients.iter().enumerate().map(term).sum()
     }
 
     /// The term of the `block`-th tier, counted from 0.

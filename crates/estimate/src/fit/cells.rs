@@ -2,9 +2,8 @@
 
 use super::{Shape, Stratum, between};
 use crate::Options;
-use crate::bucket::GROUPS;
-use crate::estimator::{Estimator, Point, Share, clustered, hajek, quadratic};
-use crate::interval::{Interval, Spread, wilson};
+use crate::estimator::{Clustered, Estimator, Point, Share, clustered, hajek, quadratic};
+use crate::interval::{Interval, Spread, mid_p, wilson};
 use crate::nonresponse::Adjusted;
 use crate::strata::Cell;
 
@@ -36,8 +35,9 @@ impl Residual {
 }
 
 impl Part {
-    /// How far the limits lie from the value, for the two-sided quantile `z`.
-    pub(super) fn apart(&self, z: f64) -> Spread {
+    /// How far the limits lie from the value, for the two-sided quantile `z`: Wilson's where it `is_alone`, else mid-p, of which each side is
+    /// right by itself.
+    pub(super) fn apart(&self, z: f64, is_alone: bool) -> Spread {
         let (weight, of) = (self.share, self.point.value);
         let around = |limits: Interval, of: f64, range: f64| Spread {
             weight,
@@ -51,7 +51,7 @@ impl Part {
                 let with = |limit: f64| (limit * limit + z * z * rest).sqrt();
                 Spread { weight, below: with(below), above: with(above) }
             }
-            (None, None) => around(wilson(&self.point, z), of, 1.0),
+            (None, None) => around(if is_alone { wilson(&self.point, z) } else { mid_p(&self.point, z) }, of, 1.0),
         }
     }
 }
@@ -92,10 +92,10 @@ pub(super) fn by_cells(cells: &[Cell], strata: &[Stratum<'_>], options: &Options
             .iter()
             .map(|found| Share { sums: found.sums, value: found.part.point.value, slopes: found.slopes, is_total: false })
             .collect();
-        if let Some((clustered, groups)) = clustered(&shares) {
+        if let Some(Clustered { variance: clustered, few, .. }) = clustered(&shares) {
             // Conversations make every cell as much less certain as they make the whole.
             effect = if variance > 0.0 { (clustered / variance).max(1.0) } else { 1.0 };
-            degrees = Some((groups as f64 - 1.0).min(GROUPS as f64 - 1.0));
+            degrees = Some(few);
             between *= effect;
             variance *= effect;
         }

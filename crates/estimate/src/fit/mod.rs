@@ -4,7 +4,9 @@ mod cells;
 
 use cells::{Part, by_cells};
 
-use crate::estimator::{Estimator, Point, Residuals, Share, clustered, hajek, horvitz_thompson, pooled_residuals, telescoped};
+use crate::estimator::{
+    Clustered, Estimator, Point, Residuals, Share, clustered, hajek, horvitz_thompson, pooled_residuals, telescoped,
+};
 use crate::interval::{Interval, IntervalKind, RESIDUALS_MIN, STRATUM_RESIDUALS_MIN, Spread, mover};
 use crate::nonresponse::Adjusted;
 use crate::strata::{self, Cell};
@@ -13,6 +15,9 @@ use crate::{Bucket, Estimand, Estimate, EstimateError, Method, Options, Warning}
 
 /// How far beyond a limit a bound lies for it to matter, against rounding.
 const ROUNDING: f64 = 1e-9;
+
+/// Where `sum w H^2` is this share of `sum w H`, scores are 0s and 1s.
+const BINARY: f64 = 1.0 - 1e-9;
 
 /// An estimate before a level is asked for: see [`fit()`].
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +54,10 @@ struct Stratum<'a> {
     slopes: Vec<Vec<f64>>,
     sums: &'a Adjusted,
     is_known: bool,
+    /// Estimated bias of the value.
+    bias: f64,
+    /// What estimated means and slopes take from the residuals, made up for in the variance: `n/(n - p)` with `p` of them.
+    freedom: f64,
 }
 
 /// Estimates the mean reference score over `buckets`: `est = sum a_h est_h`, `var = sum a_h^2 var_h` over strata, `a_h = N_h/N`; for
@@ -56,8 +65,8 @@ struct Stratum<'a> {
 /// `process` is that between their groups, with Student's distribution. `Ok(None)` where nothing was judged.
 ///
 /// With fewer than 30 residuals behind the variance, or fewer than 10 in one of several strata, the normal interval covers too
-/// little: then the free score serves for strata only (`lam = 0`), split by class of probability, each with Wilson's limits,
-/// which MOVER combines. What has no strata, or called tiers between, would lose with `lam` all that the cheap scores know: there Wilson's
+/// little: then the free score serves for strata only (`lam = 0`), split by class of probability, each with mid-p limits,
+/// which MOVER combines; Wilson's where there is one. What has no strata, or called tiers between, would lose with `lam` all that the cheap scores know: there Wilson's
 /// limits are those of the last residual, which leave room for large ones that the sample missed. [`Options::level`] is not looked at.
 ///
 /// # Errors
@@ -67,7 +76,11 @@ pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, Estimat
     let n: f64 = cells.iter().map(|cell| cell.whole.population as f64).sum();
     let strata: Vec<Stratum<'_>> = cells.iter().map(|cell| stratum(cell, n, options)).collect();
     let shares = || strata.iter().map(|stratum| (stratum.share, &stratum.point));
-    let residuals = pooled_residuals(shares());
+    // Without strata, those that were seen say nothing of large ones that a sample may miss: there the lower bound counts.
+    let residuals = match (strata.as_slice(), cells.as_slice()) {
+        ([alone], [cell]) => residuals(alone, &cell.parts, options.estimand),
+        _ => pooled_residuals(shares()),
+    };
     let is_grouped = options.estimand == Estimand::Process && cells.iter().all(|cell| cell.whole.is_grouped());
     let is_known = |stratum: &Stratum<'_>| stratum.is_known && options.estimand == Estimand::Window;
     let is_many =
@@ -129,11 +142,36 @@ fn stratum<'a>(cell: &'a Cell, n: f64, options: &Options) -> Stratum<'a> {
         }
     };
     let is_known = sums.judged == sums.population && point.inverse_size <= 0.0;
-    let mut stratum = Stratum { share: sums.population as f64 / n, point, slopes, sums, is_known };
-    if cell.parts.len() > 1 && options.estimator != Estimator::HorvitzThompson {
-        stratum.point.residuals = stratum.point.residuals.max(residuals(&stratum, &cell.parts, options.estimand));
+    let (bias, freedom) =
+        if options.estimator == Estimator::HorvitzThompson { (0.0, 1.0) } else { (bias(sums, &slopes), freedom(sums, &slopes)) };
+    let mut stratum = Stratum { share: sums.population as f64 / n, point, slopes, sums, is_known, bias, freedom };
+    let least = residuals(&stratum, &cell.parts, options.estimand);
+    // Scores in between leave many small residuals, which say nothing of the few large ones that a sample may miss.
+    let [_, _, h, _, _, hh] = sums.one_w();
+    if hh < BINARY * h {
+        stratum.point.residuals = least;
+    } else if cell.parts.len() > 1 && options.estimator != Estimator::HorvitzThompson {
+        stratum.point.residuals = stratum.point.residuals.max(least);
     }
     stratum
+}
+
+/// The bias of weighted means, which are quotients of two sums: to the first order `-sum_k sum w (1/PI_k - 1/PI_{k-1}) r_{k-1} / W^2`, with the
+/// residuals of the variance; 0 where weights are alike. Sarndal, Swensson, Wretman, section 5.6 (Hartley, Ross 1954, Nature 174, 270-271).
+fn bias(sums: &Adjusted, slopes: &[Vec<f64>]) -> f64 {
+    let rows = sums.tiers() + 2;
+    let total = sums.w.entry(rows, 0, 0, 0);
+    if total <= 0.0 {
+        return 0.0;
+    }
+    let means: Vec<f64> = (0..rows).map(|i| sums.w.entry(rows, 0, 0, i) / total).collect();
+    -Residuals::new(slopes, &means).linear(sums) / (total * total)
+}
+
+/// `n/(n - p)`, `p` being 1 for the mean and the slopes of the last tier; 1 where there are no more judged than that.
+fn freedom(sums: &Adjusted, slopes: &[Vec<f64>]) -> f64 {
+    let fitted = 1 + slopes.last().map_or(0, |slopes| slopes.iter().filter(|slope| **slope != 0.0).count() as u64);
+    if sums.judged > fitted { sums.judged as f64 / (sums.judged - fitted) as f64 } else { 1.0 }
 }
 
 /// `(sum v)^2/sum v^2` bounded from below class by class of probability: `sum v^2 <= sum_c max v_c sum v_c`, sharper than for all classes
@@ -159,7 +197,7 @@ fn residuals(stratum: &Stratum<'_>, parts: &[Adjusted], estimand: Estimand) -> f
 
 /// Value, variance and shape where there is enough for a normal interval.
 fn normally(strata: &[Stratum<'_>], options: &Options, n: f64, is_grouped: bool) -> (f64, f64, Shape) {
-    let value: f64 = strata.iter().map(|stratum| stratum.share * stratum.point.value).sum();
+    let value: f64 = strata.iter().map(|stratum| stratum.share * (stratum.point.value - stratum.bias)).sum();
     let shares = || strata.iter().map(|stratum| (stratum.share, &stratum.point));
     if is_grouped {
         let parts: Vec<Share<'_>> = strata
@@ -171,11 +209,11 @@ fn normally(strata: &[Stratum<'_>], options: &Options, n: f64, is_grouped: bool)
                 is_total: options.estimator == Estimator::HorvitzThompson,
             })
             .collect();
-        if let Some((variance, groups)) = clustered(&parts) {
-            return (value, variance, Shape::Normal { degrees: Some(groups as f64 - 1.0) });
+        if let Some(Clustered { variance, degrees, .. }) = clustered(&parts) {
+            return (value, variance, Shape::Normal { degrees: Some(degrees) });
         }
     }
-    let variance = shares().map(|(share, point)| share * share * point.variance).sum::<f64>();
+    let variance = strata.iter().map(|of| of.share * of.share * of.point.variance * of.freedom).sum::<f64>();
     (value, variance + between(shares(), value, n, options.estimand), Shape::Normal { degrees: None })
 }
 
@@ -280,7 +318,7 @@ impl Fit {
             }
             Shape::Cells { parts, between, degrees } => {
                 let z = two_sided_tail(tail, *degrees);
-                let spreads = parts.iter().map(|part| part.apart(z));
+                let spreads = parts.iter().map(|part| part.apart(z, parts.len() == 1));
                 let random = Spread { weight: 1.0, below: z * between.sqrt(), above: z * between.sqrt() };
                 mover(spreads.chain([random]))
             }

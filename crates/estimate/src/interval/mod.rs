@@ -1,9 +1,11 @@
 //! Intervals: limits around a value. One file per kind.
 
+mod mid_p;
 mod mover;
 mod normal;
 mod wilson;
 
+pub use mid_p::mid_p;
 pub use mover::{Spread, mover};
 pub use normal::normal;
 pub use wilson::wilson;
@@ -37,7 +39,7 @@ pub enum IntervalKind {
     Student,
     /// Everything that was drawn had to be drawn, and there is more that could have been: the limits give that part the scores 0 and 1.
     Unseen,
-    /// Wilson's limits, for small counts; see [`wilson()`]. With several cells those of each are combined by [`mover()`].
+    /// Limits for small counts: Wilson's, see [`wilson()`]; with several cells those of each, see [`mid_p()`], combined by [`mover()`].
     Wilson,
 }
 

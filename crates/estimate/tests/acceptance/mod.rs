@@ -63,6 +63,9 @@ pub struct Summary {
     pub error_ratio: f64,
     /// The same as a ratio.
     pub ratio: f64,
+    /// Root of the mean estimated variance over the standard deviation of the estimates. Where weights are very uneven the mean standard
+    /// error is below it: the mean of roots is below the root of the mean.
+    pub root_ratio: f64,
     pub half_width: f64,
     /// Share of intervals for few positives.
     pub fallback: f64,
@@ -166,6 +169,7 @@ fn summary(draws: impl Iterator<Item = Draw>) -> Summary {
         let (std_error, spread, _) = moments(&std_errors);
         summary.bias = mean / (sd / n.sqrt());
         summary.ratio = std_error / sd;
+        summary.root_ratio = std_error.hypot(spread) / sd;
         // Of a standard deviation: sqrt((kurtosis - 1)/4n), relative.
         let relative = ((fourth / sd.powi(4) - 1.0).max(0.0) / 4.0 + (spread / std_error).powi(2)).sqrt() / n.sqrt();
         summary.error_ratio = (summary.ratio - 1.0) / relative;
