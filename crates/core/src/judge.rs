@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Interaction, JudgeVersion, NanoUsd, ProviderName, TokenUsage, Verdict};
+use crate::{Interaction, JudgeVersion, NanoUsd, Price, ProviderName, TokenUsage, Verdict};
 
 /// What an inline judge found.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,11 @@ pub trait CalledJudge: Send + Sync {
         None
     }
 
+    /// What a live call is charged by tokens; `None` where it is free, charged otherwise, or not known.
+    fn live_price(&self) -> Option<Price> {
+        None
+    }
+
     /// One attempt to have `questions`, indices into [`Self::versions`], answered in one call. Whatever happens, it ends within the
     /// judge's timeout. As many results come back as questions were asked, in their order; what the call cost is split over them.
     async fn attempt(&self, interaction: &Interaction, questions: &[usize]) -> Vec<Result<Verdict, CallFailure>>;
@@ -71,9 +76,10 @@ pub trait CalledJudge: Send + Sync {
 pub enum CallFailureKind {
     /// HTTP 429.
     RateLimited,
-    /// HTTP 5xx or 408: the provider is in trouble.
+    /// HTTP 5xx, but for those of a timeout: the provider is in trouble, and has not done the work.
     Unavailable,
-    /// No answer within the judge's timeout.
+    /// No answer within the judge's timeout, or, by HTTP 408, 504 or the like, within that of a gateway before the provider: the work may have
+    /// been done, and billed.
     Timeout,
     /// No connection, or one that broke.
     Network,
@@ -145,7 +151,7 @@ pub struct CallFailure {
     pub headroom_gone: bool,
     /// The tokens that were billed, where the provider said.
     pub usage: Option<TokenUsage>,
-    /// What they cost, where the price is known.
+    /// What they cost, where the price is known; zero where the call reached nobody. `None` where nobody said.
     pub cost: Option<NanoUsd>,
     /// How long it took, in milliseconds.
     pub latency_ms: u64,

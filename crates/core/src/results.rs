@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::decided::{DecidedPage, DecidedQuery};
 use crate::queue::{Entry, Offset};
 use crate::{
-    Accepted, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
+    Accepted, AskedAs, CallRecord, Decision, DecisionState, Dimension, Hour, Interaction, InteractionId, JudgeName, JudgeVersion,
     MetricName, NanoUsd, Outcome, PolicyVersion, ProjectName, Reason, RowKey, Scored, Step, StoreError, Timestamp, Verdict,
     allocation::Cell,
 };
@@ -320,6 +320,8 @@ pub enum SpendBy {
     Judge,
     /// By the model asked for.
     Model,
+    /// By what judges were asked as: see [`AskedAs`](crate::AskedAs).
+    AskedAs,
     /// By hour of the call, UTC.
     Hour,
     /// By day of the call, UTC.
@@ -351,6 +353,15 @@ pub struct Spend {
     pub reused: u64,
     /// What that saved, as far as it is known.
     pub saved: NanoUsd,
+    /// What the calls of known cost would have cost live, the prompt cache as it was. Records from before this was noted count with
+    /// their cost, here and in `uncached`.
+    pub live: NanoUsd,
+    /// What they would have cost live without the prompt cache.
+    pub uncached: NanoUsd,
+    /// Answered questions of which that is on record.
+    pub listed: u64,
+    /// Their part of `uncached`.
+    pub uncached_listed: NanoUsd,
 }
 
 impl Spend {
@@ -366,12 +377,16 @@ impl Spend {
             (&mut self.cache_write_tokens, other.cache_write_tokens),
             (&mut self.output_tokens, other.output_tokens),
             (&mut self.reused, other.reused),
+            (&mut self.listed, other.listed),
         ];
         for (sum, value) in pairs {
             *sum = sum.saturating_add(value);
         }
         self.cost = self.cost.plus(other.cost);
         self.saved = self.saved.plus(other.saved);
+        self.live = self.live.plus(other.live);
+        self.uncached = self.uncached.plus(other.uncached);
+        self.uncached_listed = self.uncached_listed.plus(other.uncached_listed);
     }
 }
 
@@ -566,6 +581,17 @@ pub trait Results: Recorder {
         to: Timestamp,
         by: SpendBy,
     ) -> Result<BTreeMap<String, Spend>, StoreError>;
+
+    /// Spend on calls that ended in [from, to), to the hour, by metric and by what the judges were asked as.
+    async fn spend_by_place(
+        &self,
+        project: &ProjectName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<BTreeMap<(String, AskedAs), Spend>, StoreError>;
+
+    /// How many interactions were accepted, by their hour, of hours that lie in [from, to).
+    async fn accepted(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<BTreeMap<Hour, u64>, StoreError>;
 
     /// Records what the other version said, in one transaction: a verdict and its calls, and in no rate. Repeating it changes nothing.
     async fn record_bridge(&self, extra: &BridgeVerdict) -> Result<(), StoreError>;

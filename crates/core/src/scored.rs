@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accepted, CallId, JudgeName, MetricName, NanoUsd, Outcome, ProviderName, Reason, Timestamp, TokenUsage, Verdict};
+use crate::{
+    Accepted, CallId, JudgeName, MetricName, NanoUsd, Outcome, Price, ProviderName, Reason, Timestamp, TokenUsage, Verdict,
+};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,6 +16,70 @@ pub enum CallStatus {
     Answered,
     /// No verdict, whatever the cause; it may have cost money all the same.
     Failed,
+}
+
+/// As what in a metric's cascade a judge was asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedAs {
+    /// The last tier, whose verdicts the rates speak of.
+    Reference,
+    /// A tier before it.
+    Cheaper,
+    /// In place of a reference judge that could not be had.
+    Fallback,
+    /// Beside the flow: to compare two versions of a judge, or to try a question out.
+    Study,
+    /// On record before this was noted.
+    #[default]
+    Unknown,
+}
+
+impl AskedAs {
+    /// Every value.
+    pub const ALL: [Self; 5] = [Self::Reference, Self::Cheaper, Self::Fallback, Self::Study, Self::Unknown];
+
+    /// The value as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Cheaper => "cheaper",
+            Self::Fallback => "fallback",
+            Self::Study => "study",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The value of this name; [`Self::Unknown`] for any other.
+    pub fn from_stored(text: &str) -> Self {
+        Self::ALL.into_iter().find(|one| one.as_str() == text).unwrap_or_default()
+    }
+
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+/// What a question of a call would have cost without discounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListCost {
+    /// Asked live, the prompt cache as it was.
+    pub live: NanoUsd,
+    /// Asked live, with every input token at its full price: neither read from the prompt cache nor written to it.
+    pub uncached: NanoUsd,
+}
+
+impl ListCost {
+    /// What a question of `usage` would have cost at the live price `price` where it cost `cost`. What a live call cost is what it was
+    /// charged, so that no rounding looks like a discount.
+    pub fn of(price: Option<Price>, usage: Option<TokenUsage>, cost: NanoUsd, in_batch: bool) -> Self {
+        let (Some(price), Some(usage)) = (price, usage) else { return Self { live: cost, uncached: cost } };
+        let at_price = price.cost(&usage);
+        let full = price.cost(&TokenUsage { cached_input: 0, cache_write: 0, ..usage });
+        let live = if in_batch { at_price } else { cost };
+        let uncached = NanoUsd(live.0.saturating_add(full.0).saturating_sub(at_price.0));
+        Self { live, uncached }
+    }
 }
 
 /// One attempt at a provider.
@@ -45,6 +111,12 @@ pub struct CallRecord {
     /// Which of its questions this record stands for; usage and cost are that question's.
     #[serde(default, skip_serializing_if = "Part::is_whole")]
     pub part: Part,
+    /// As what its judge was asked.
+    #[serde(default, skip_serializing_if = "AskedAs::is_unknown")]
+    pub asked_as: AskedAs,
+    /// What it would have cost without discounts; `None` where its cost is not known, and on records from before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListCost>,
 }
 
 /// One question's part in a call that carried several.
@@ -124,5 +196,43 @@ impl Scored {
             _ => false,
         };
         counts.then_some(verdict.score)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRICE: Price = Price {
+        input: NanoUsd(2_000_000),
+        cached_input: NanoUsd(1_000_000),
+        cache_write: NanoUsd(2_500_000),
+        output: NanoUsd(10_000_000),
+    };
+
+    #[test]
+    fn discounts_are_told_apart() {
+        let usage = TokenUsage { input: 100, output: 10, cached_input: 60, cache_write: 0 };
+        let live = PRICE.cost(&usage);
+        assert_eq!(live, NanoUsd(40 * 2 + 60 + 100));
+        let list = ListCost::of(Some(PRICE), Some(usage), live, false);
+        assert_eq!(list, ListCost { live, uncached: NanoUsd(300) });
+        // In a batch it cost half.
+        assert_eq!(ListCost::of(Some(PRICE), Some(usage), NanoUsd(120), true), list);
+        // Writing to the cache costs more than not to.
+        let written = TokenUsage { cached_input: 0, cache_write: 100, ..usage };
+        let list = ListCost::of(Some(PRICE), Some(written), PRICE.cost(&written), false);
+        assert_eq!(list, ListCost { live: NanoUsd(350), uncached: NanoUsd(300) });
+        // Without a price, or without a word on tokens, nobody knows of a discount.
+        let plain = ListCost { live: NanoUsd(7), uncached: NanoUsd(7) };
+        assert_eq!(ListCost::of(None, Some(usage), NanoUsd(7), true), plain);
+        assert_eq!(ListCost::of(Some(PRICE), None, NanoUsd(7), false), plain);
+    }
+
+    #[test]
+    fn what_a_part_of_a_live_call_was_rounded_to_is_no_discount() {
+        let usage = TokenUsage { input: 1, output: 0, ..TokenUsage::default() };
+        let price = Price { input: NanoUsd(1), ..PRICE };
+        assert_eq!(ListCost::of(Some(price), Some(usage), NanoUsd(0), false), ListCost::default());
     }
 }

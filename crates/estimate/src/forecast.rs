@@ -50,6 +50,7 @@ impl Observed {
 
     fn half_width_at(&self, before: f64, after: f64) -> Option<f64> {
         let (value, half) = self.rate.filter(|(value, half)| value.is_finite() && half.is_finite() && after > 0.0)?;
+        let value = value.clamp(0.0, 1.0);
         // Without this a sample that missed a part, or judged all, would have no scale.
         let spread = |p: f64| (1.0 - p) / p;
         let width = if before > 0.0 && before < 1.0 && half > 0.0 {

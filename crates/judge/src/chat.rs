@@ -155,7 +155,7 @@ impl ChatJudge {
         let completion = match answered {
             Ok(completion) => completion,
             Err(failure) => {
-                let failure = CallFailure { cost: cost(failure.usage), ..failure };
+                let failure = CallFailure { cost: cost(failure.usage).or(failure.cost), ..failure };
                 return failure.split(asked.len()).into_iter().map(Err).collect();
             }
         };
@@ -385,6 +385,10 @@ impl CalledJudge for ChatJudge {
             Frame::Single { .. } => 1,
             Frame::Packed(_) => QUESTIONS_MAX,
         }
+    }
+
+    fn live_price(&self) -> Option<Price> {
+        self.price
     }
 
     fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {

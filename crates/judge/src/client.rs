@@ -34,6 +34,12 @@ pub(crate) fn host(url: &Url) -> String {
     url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// Whether a status says that somebody's time limit passed before the answer came: 408 and 504 (RFC 9110, 15.5.9 and 15.6.5), and 524 of
+/// Cloudflare's, before whose gateways many hosts of models are. The work may have been done all the same, and billed.
+pub(crate) fn is_timeout(status: u16) -> bool {
+    matches!(status, 408 | 504 | 524)
+}
+
 /// The body, or `None` where it is longer than `bytes_max`.
 pub(crate) async fn read(mut response: Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();

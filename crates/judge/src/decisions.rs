@@ -154,6 +154,10 @@ impl CalledJudge for DecisionsJudge {
         self.decider.questions_max()
     }
 
+    fn live_price(&self) -> Option<Price> {
+        self.price
+    }
+
     fn bound(&self, interaction: &Interaction, questions: &[usize], tightness: Tightness) -> Option<NanoUsd> {
         let price = self.price?;
         if questions.is_empty() || questions.len() > self.questions_max() {
@@ -205,7 +209,7 @@ impl CalledJudge for DecisionsJudge {
         };
         match self.decider.decide(&request).await {
             Ok(decisions) => self.verdicts(questions, &decisions),
-            Err(failure) => all(CallFailure { cost: self.cost(failure.usage), ..failure }),
+            Err(failure) => all(CallFailure { cost: self.cost(failure.usage).or(failure.cost), ..failure }),
         }
     }
 }

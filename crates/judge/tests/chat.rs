@@ -216,7 +216,7 @@ async fn a_provider_that_hangs_is_given_up_in_time() {
 #[tokio::test]
 async fn broken_and_missing_connections() {
     let broken = failure(Reply::Break).await;
-    assert_eq!(broken.kind, CallFailureKind::Network, "{broken}");
+    assert_eq!((broken.kind, broken.cost), (CallFailureKind::Network, None), "it may have been billed: {broken}");
     let (provider, judge) = start(Behaviour::score(1.0)).await;
     let listening = provider.base_url();
     drop(provider);
@@ -227,8 +227,20 @@ async fn broken_and_missing_connections() {
             Ok(_) => tokio::task::yield_now().await,
         }
     };
-    assert_eq!(gone.kind, CallFailureKind::Network, "{gone}");
+    assert_eq!((gone.kind, gone.cost), (CallFailureKind::Network, Some(NanoUsd::ZERO)), "nobody was reached: {gone}");
     assert!(gone.message.contains(listening.trim_start_matches("http://").trim_end_matches("/v1")), "{gone}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_ran_out_of_time_may_hide_a_billed_answer() {
+    for status in [408, 504, 524] {
+        let failure = failure(Reply::status(status)).await;
+        assert_eq!((failure.kind, failure.cost), (CallFailureKind::Timeout, None), "{failure}");
+        assert!(failure.message.contains(&format!("HTTP {status}")), "{failure}");
+    }
+    for status in [500, 502, 503] {
+        assert_eq!(failure(Reply::status(status)).await.kind, CallFailureKind::Unavailable, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -176,9 +176,11 @@ async fn what_is_no_verdict_is_a_failure_of_its_kind() {
         ("401 Unauthorized", "", "", Unauthorized, false),
         ("403 Forbidden", "", "", Unauthorized, false),
         ("404 Not Found", "", "", Rejected, false),
-        ("408 Request Timeout", "", "", Unavailable, false),
+        ("408 Request Timeout", "", "", Timeout, false),
         ("429 Too Many Requests", "retry-after: 7\r\n", "", RateLimited, false),
         ("500 Internal Server Error", "", "", Unavailable, false),
+        ("502 Bad Gateway", "", "", Unavailable, false),
+        ("504 Gateway Timeout", "", "", Timeout, false),
         ("503 Service Unavailable", "retry-after: 7\r\n", r#"{"detail": "down"}"#, Unavailable, false),
     ];
     for (status, headers, body, kind, paid) in cases {

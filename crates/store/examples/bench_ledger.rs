@@ -11,6 +11,10 @@ use assize_core::{NanoUsd, TenantName};
 use assize_testkit::contract::ledger::{TODAY, cap, cost, reservation, tenant};
 use nix::sys::resource::{UsageWho, getrusage};
 
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TENANTS: u64 = 1_000;
 const BOUND: u64 = 6_000_000;
 

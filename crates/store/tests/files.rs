@@ -7,7 +7,7 @@ use std::path::Path;
 
 use assize_core::queue::{Entry, Offset};
 use assize_core::{StoreError, StoreErrorKind};
-use assize_store::{control, queue, results};
+use assize_store::{control, ledger, queue, results};
 use assize_testkit::samples::{self, MORNING};
 
 fn url(directory: &Path) -> String {
@@ -15,12 +15,13 @@ fn url(directory: &Path) -> String {
 }
 
 /// Opens each port in turn.
-async fn open_each(directory: &Path) -> [(&'static str, Result<(), StoreError>); 3] {
+async fn open_each(directory: &Path) -> [(&'static str, Result<(), StoreError>); 4] {
     let url = url(directory);
     [
         ("queue.db", queue::open(&url, Offset(0)).await.map(drop)),
         ("results.db", results::open(&url).await.map(drop)),
         ("control.db", control::open(&url).await.map(drop)),
+        ("ledger.db", ledger::open(&url).await.map(drop)),
     ]
 }
 
@@ -33,7 +34,7 @@ async fn created() -> tempfile::TempDir {
 }
 
 fn change(directory: &Path, sql: &str) {
-    for file in ["queue.db", "results.db", "control.db"] {
+    for file in ["queue.db", "results.db", "control.db", "ledger.db"] {
         rusqlite::Connection::open(directory.join(file)).unwrap().execute_batch(sql).unwrap();
     }
 }
@@ -65,7 +66,7 @@ async fn a_changed_schema_is_refused() {
 #[tokio::test]
 async fn what_is_no_database_is_refused() {
     let directory = created().await;
-    for file in ["queue.db", "results.db", "control.db"] {
+    for file in ["queue.db", "results.db", "control.db", "ledger.db"] {
         std::fs::write(directory.path().join(file), "This is a letter to a friend, and no database. ".repeat(200)).unwrap();
     }
     assert_all_refused(directory.path(), StoreErrorKind::Failed, &["damaged", "backup"]).await;
@@ -133,6 +134,9 @@ async fn nobody_else_may_read() {
     let queue = queue::open(&url, Offset(0)).await.unwrap();
     let results = results::open(&url).await.unwrap();
     let control = control::open(&url).await.unwrap();
+    let ledger = ledger::open(&url).await.unwrap();
+    let asked = assize_testkit::contract::ledger::reservation("c", 1);
+    assert_eq!(ledger.reserve(asked, &[]).await.unwrap(), assize_core::ledger::Grant::Granted);
     queue.enqueue(vec![samples::entry(samples::row("p", "a", MORNING))]).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
@@ -142,8 +146,9 @@ async fn nobody_else_may_read() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
         files += 1;
     }
-    assert!(files >= 4, "the lock and three databases, and what lies beside them");
-    drop((queue, results, control));
+    assert!(files >= 5, "the lock and four databases, and what lies beside them");
+    assert!(directory.join("ledger.db-wal").exists(), "what was reserved lies in the log");
+    drop((queue, results, control, ledger));
 }
 
 #[tokio::test]
@@ -159,6 +164,53 @@ async fn offsets_begin_after_what_the_results_have() {
     let queue = queue::open(&url, Offset(7)).await.unwrap();
     queue.enqueue(vec![entry("b")]).await.unwrap();
     assert_eq!(queue.accepted_after(Offset(42), 10).await.unwrap()[0].0, Offset(43), "never backwards");
+}
+
+/// Takes back what calls and spend have had since `0005_spend`.
+const WITHOUT_PLACES: &str = "
+    ALTER TABLE call DROP COLUMN asked_as;
+    ALTER TABLE call DROP COLUMN live;
+    ALTER TABLE call DROP COLUMN uncached;
+    CREATE TABLE older AS SELECT project, hour, metric, judge, model, calls, questions, failed, cost_unknown, cost, input_tokens,
+        cached_input_tokens, cache_write_tokens, output_tokens, reused, saved FROM spend;
+    DROP TABLE spend;
+    ALTER TABLE older RENAME TO spend;
+    DELETE FROM migration WHERE version >= 5;";
+
+#[tokio::test]
+async fn what_was_spent_before_places_were_noted_is_kept() {
+    use assize_core::AskedAs;
+    use assize_core::results::Spend;
+
+    let directory = tempfile::tempdir().unwrap();
+    let row = samples::drawn("p", "a", MORNING);
+    let store = results::open(&url(directory.path())).await.unwrap();
+    store.fold(&[(Offset(1), samples::entry(row.clone()))]).await.unwrap();
+    let mut scored = samples::judged(&row, "refusal", 1.0);
+    let list = assize_core::ListCost { live: assize_core::NanoUsd(7_000_000), uncached: assize_core::NanoUsd(8_000_000) };
+    (scored.calls[0].asked_as, scored.calls[0].list) = (AskedAs::Reference, Some(list));
+    store.record(&[scored.clone()]).await.unwrap();
+    drop(store);
+    let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
+    file.execute_batch(WITHOUT_PLACES).unwrap();
+    drop(file);
+    let store = results::open(&url(directory.path())).await.unwrap();
+    let ever = (assize_core::Timestamp(i64::MIN), assize_core::Timestamp(i64::MAX));
+    let spend = store.spend_by_place(&row.project, ever.0, ever.1).await.unwrap();
+    let cost = scored.calls[0].cost.unwrap();
+    let expected = Spend {
+        calls: 1,
+        questions: 1,
+        cost,
+        live: cost,
+        uncached: cost,
+        input_tokens: 1_000,
+        output_tokens: 50,
+        ..Spend::default()
+    };
+    assert_eq!(spend.into_iter().collect::<Vec<_>>(), [(("refusal".to_owned(), AskedAs::Unknown), expected)]);
+    let kept = store.interaction(&row.project, &row.id).await.unwrap().unwrap();
+    assert_eq!((kept.metrics[0].calls[0].asked_as, kept.metrics[0].calls[0].list), (AskedAs::Unknown, None));
 }
 
 #[tokio::test]
@@ -180,7 +232,9 @@ async fn what_was_decided_before_there_was_a_feed_is_in_it() {
     assert_eq!(told.items.iter().map(|decided| decided.id.as_str()).collect::<Vec<_>>(), ["free", "a", "b"]);
     drop(store);
     let file = rusqlite::Connection::open(directory.path().join("results.db")).unwrap();
-    file.execute_batch("DROP TABLE decided; DROP TABLE bridge; DELETE FROM migration WHERE version >= 3").unwrap();
+    file.execute_batch("DROP TABLE decided; DROP TABLE bridge").unwrap();
+    file.execute_batch(WITHOUT_PLACES).unwrap();
+    file.execute_batch("DELETE FROM migration WHERE version >= 3").unwrap();
     drop(file);
     let store = results::open(&url(directory.path())).await.unwrap();
     let again = store.decided_after(&query).await.unwrap();

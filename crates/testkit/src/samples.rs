@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use assize_core::queue::Entry;
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Features, Flags, Interaction, InteractionId, JudgeName,
-    JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role, RowKey,
-    Scored, TierScore, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, Decision, DecisionState, Features, Flags, Interaction, InteractionId,
+    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
+    RowKey, Scored, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 /// 2026-11-24T08:00:00Z, the beginning of an hour.
@@ -140,6 +140,8 @@ pub fn call(call_id: &str, at: Timestamp) -> CallRecord {
         latency_ms: 900,
         at,
         part: Part::default(),
+        asked_as: AskedAs::Unknown,
+        list: None,
     }
 }
 

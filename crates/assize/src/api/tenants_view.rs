@@ -1,6 +1,6 @@
 //! How tenants are shown.
 
-use assize_core::results::{Spend, SpendBy};
+use assize_core::ledger::BalanceOf;
 use assize_core::{Budget, Gap, NanoUsd, ProjectName, StoreError, Tenant, TenantName, Timestamp};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Server;
-use super::params::whole_hours;
 
 /// Gaps that are shown, the last ones.
 const GAPS_MAX: usize = 100;
@@ -135,38 +134,26 @@ impl TenantView {
         }
     }
 
-    /// Says where the budget is below what its day or month has cost already.
+    /// Says where the budget is below what counts already in its day or month, by the ledger.
     pub async fn warn_of_spent(&mut self, server: &Server, tenant: &Tenant) -> Result<(), StoreError> {
-        let (budget, zone, now) = (tenant.policy.budget, &tenant.policy.time_zone, server.clock().now());
-        let day = zone.day(now);
-        let periods = [
-            ("day_usd_max", "today", budget.day_max, zone.start(day)),
-            ("month_usd_max", "this month", budget.month_max, zone.start(day.month().first())),
-        ];
-        for (name, when, max, from) in periods {
-            let Some(max) = max else { continue };
-            let spent = spent(server, &tenant.name, from, now).await?;
-            if spent > max {
-                self.warnings.push(format!(
-                    "{name}: {max} is below the {spent} that are spent already {when} (whole hours, by what judging has cost): no \
-                     further paid call is made in it"
-                ));
+        let Some(money) = &server.pipeline.money else { return Ok(()) };
+        let (budget, now) = (tenant.policy.budget, server.clock().now());
+        let day = tenant.policy.time_zone.day(now);
+        let of = [BalanceOf::TenantDay(tenant.name.clone(), day), BalanceOf::TenantMonth(tenant.name.clone(), day.month())];
+        let stand = money.ledger.balances(&of).await?;
+        let periods = [("day_usd_max", "today", budget.day_max), ("month_usd_max", "this month", budget.month_max)];
+        for ((name, when, max), balance) in periods.into_iter().zip(stand) {
+            // What is only reserved may come back.
+            let spent = balance.spent.plus(balance.assumed);
+            if let Some(max) = max
+                && spent > max
+            {
+                self.warnings
+                    .push(format!("{name}: {max} is below the {spent} that are spent already {when}: no further paid call is made in it"));
             }
         }
         Ok(())
     }
-}
-
-/// What the calls for a tenant's projects have cost since `from`, to the hour.
-async fn spent(server: &Server, tenant: &TenantName, from: Timestamp, now: Timestamp) -> Result<NanoUsd, StoreError> {
-    let (from, to) = whole_hours(from, Timestamp(now.0.saturating_add(1)));
-    let mut sum = Spend::default();
-    for project in server.access.projects_of(tenant) {
-        for spend in server.results.spend(&project, from, to, SpendBy::Total).await?.values() {
-            sum.add(spend);
-        }
-    }
-    Ok(sum.cost)
 }
 
 /// The tenant with its gaps.

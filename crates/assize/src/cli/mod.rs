@@ -17,6 +17,7 @@ mod remote;
 mod review;
 pub(crate) mod say;
 mod serve;
+mod spend;
 mod tenant;
 mod why;
 
@@ -60,6 +61,8 @@ enum Command {
     Tenant(tenant::Tenant),
     /// Change what is asked in a project of a running server, and try it out first
     Metric(metric::Metric),
+    /// Say what judging costs: today against the budget, by whom, by what, and what was saved
+    Spend(spend::Spend),
     /// Say what judging a month of traffic costs, and what each lever saves
     Cost(cost::Cost),
     /// List, check and import what models charge
@@ -99,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Key(command) => command.run(),
         Command::Tenant(command) => command.run(),
         Command::Metric(command) => command.run(),
+        Command::Spend(command) => command.run(),
         Command::Cost(command) => command.run(),
         Command::Prices(command) => command.run(),
         Command::Config(command) => command.run(),

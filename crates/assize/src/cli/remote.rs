@@ -46,6 +46,19 @@ impl Remote {
         self.answer_if(method, path, body, None).await
     }
 
+    /// Asks for what is no JSON, such as a table.
+    pub async fn text(&self, path: &str) -> Result<String, String> {
+        let response = self.response(Method::GET, path, None, None).await?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| format!("the answer broke off: {}", error.without_url()))?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+        Err(format!("{message} (HTTP {})", status.as_u16()))
+    }
+
     async fn answer_if(
         &self,
         method: Method,
@@ -53,6 +66,19 @@ impl Remote {
         body: Option<Value>,
         version: Option<u64>,
     ) -> Result<(StatusCode, Value), String> {
+        let response = self.response(method, path, body, version).await?;
+        let status = response.status();
+        let answer = if status == StatusCode::NO_CONTENT { Value::Null } else { response.json().await.unwrap_or(Value::Null) };
+        Ok((status, answer))
+    }
+
+    async fn response(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        version: Option<u64>,
+    ) -> Result<reqwest::Response, String> {
         let Some(key) = &self.key else {
             return Err("no API key: give --key, or set ASSIZE_KEY".to_owned());
         };
@@ -68,12 +94,9 @@ impl Remote {
         if let Some(version) = version {
             request = request.header("if-match", format!("\"{version}\""));
         }
-        let response = request.send().await.map_err(|error| {
+        request.send().await.map_err(|error| {
             format!("the server at {} does not answer ({}): is it running? `assize up` starts one", self.url, error.without_url())
-        })?;
-        let status = response.status();
-        let answer = if status == StatusCode::NO_CONTENT { Value::Null } else { response.json().await.unwrap_or(Value::Null) };
-        Ok((status, answer))
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use assize_core::judge::CallFailure;
 use assize_core::results::{BridgeItem, BridgeVerdict, Filter, Results, SumsQuery, VersionChange};
-use assize_core::{Hour, InteractionId, JudgeVersion, MetricName, NanoUsd, Outcome, ProjectName, RowKey, StoreError, Timestamp};
+use assize_core::{
+    AskedAs, Hour, InteractionId, JudgeVersion, MetricName, NanoUsd, Outcome, ProjectName, RowKey, StoreError, Timestamp,
+};
 use assize_estimate::bridge::Pair;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -309,7 +311,8 @@ async fn both(pipeline: &Pipeline, results: &dyn Results, scene: &Scene<'_>, id:
     let Some(known) = metric.verdicts.iter().rev().find(|verdict| &verdict.version == base) else { return Ok(Met::Gone) };
     let reference = metric.steps.last().map_or(metric.decision.probability, |step| step.probability);
     let spent_on = marked("bridge", &change.metric);
-    let asking = Errand { seat: asked, spent_on: &spent_on };
+    let seat = CalledSeat { asked_as: AskedAs::Study, ..asked.clone() };
+    let asking = Errand { seat: &seat, spent_on: &spent_on };
     let Some(called) = call(pipeline, &[asking], &text).await.into_iter().next() else { return Ok(Met::Gone) };
     if called.calls.is_empty() {
         return Ok(Met::Waited);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{CallId, CallRecord, CallStatus, Interaction, MetricName, Part, Timestamp, Verdict};
+use assize_core::{CallId, CallRecord, CallStatus, Interaction, ListCost, MetricName, Part, Timestamp, Verdict};
 use tokio::time::sleep;
 
 use super::Pipeline;
@@ -69,7 +69,7 @@ pub async fn call(pipeline: &Pipeline, asked: &[Errand<'_>], interaction: &Inter
             let result = results.next().unwrap_or_else(|| Err(unasked()));
             let part = Part { at: u16::try_from(part).unwrap_or(u16::MAX), of };
             let (Some(one), Some(seat)) = (called.get_mut(at), seats.get(at)) else { continue };
-            let record = record(id.clone(), part, seat, &result, pipeline.clock.now());
+            let record = record(id.clone(), part, seat, &result, false, pipeline.clock.now());
             wait = wait.max(backoff(&record, attempt, result.as_ref().err()));
             pipeline.counters.call(&record);
             one.calls.push(record);
@@ -129,7 +129,14 @@ fn say(pipeline: &Pipeline, seats: &[&CalledSeat], results: &[Result<Verdict, Ca
 }
 
 /// The record of one question of a call.
-pub fn record(id: CallId, part: Part, seat: &CalledSeat, result: &Result<Verdict, CallFailure>, at: Timestamp) -> CallRecord {
+pub fn record(
+    id: CallId,
+    part: Part,
+    seat: &CalledSeat,
+    result: &Result<Verdict, CallFailure>,
+    in_batch: bool,
+    at: Timestamp,
+) -> CallRecord {
     let (status, error, usage, cost, latency_ms) = match result {
         Ok(verdict) => (CallStatus::Answered, None, verdict.usage, verdict.cost, verdict.latency_ms),
         Err(failure) => {
@@ -148,6 +155,8 @@ pub fn record(id: CallId, part: Part, seat: &CalledSeat, result: &Result<Verdict
         latency_ms,
         at,
         part,
+        asked_as: seat.asked_as,
+        list: cost.map(|cost| ListCost::of(seat.judge.live_price(), usage, cost, in_batch)),
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use assize_core::results::{Filter, InteractionRecord, Results};
 use assize_core::{
-    CallRecord, Interaction, InteractionId, JudgeName, Metric, MetricName, NanoUsd, ProjectName, Reason, Restraint, Scored,
-    StoreError, Timestamp, inclusion,
+    AskedAs, CallRecord, Interaction, InteractionId, JudgeName, Metric, MetricName, NanoUsd, ProjectName, Reason, Restraint,
+    Scored, StoreError, Timestamp, inclusion,
 };
 use futures::StreamExt as _;
 
@@ -16,7 +16,7 @@ use super::Pipeline;
 use super::call::{Errand, call};
 use super::decide::{free_scores, missing, probability};
 use super::panel::Panel;
-use super::seat::Seats;
+use super::seat::{CalledSeat, Seats};
 
 /// Interactions that are judged.
 pub const ITEMS: usize = 20;
@@ -214,6 +214,7 @@ async fn try_out(
         if said.len() > seats.inline.len() {
             reached *= inclusion(&policy.sampling, &Restraint::default(), &row.features, &scores, metric, tier, None);
         }
+        let seat = &CalledSeat { asked_as: AskedAs::Study, ..seat.clone() };
         let Some(called) = call(pipeline, &[Errand { seat, spent_on: &spent_on }], interaction).await.into_iter().next() else {
             continue;
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use assize_core::judge::{CalledJudge, InlineJudge};
-use assize_core::{JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
+use assize_core::{AskedAs, JudgeName, JudgeVersion, MetricName, ProviderName, Tier, TierKind};
 use assize_judge::spec::{JudgeKind, JudgeSpec, ProviderSpec, Question};
 use assize_judge::{ChatJudge, DecisionsJudge, metrics, rules};
 
@@ -38,6 +38,8 @@ pub struct CalledSeat {
     pub cacheable: bool,
     /// How it is asked by batches, where its provider takes them.
     pub batch: Option<BatchSeat>,
+    /// As what the metric asks it.
+    pub asked_as: AskedAs,
 }
 
 /// The judges of a policy by their names.
@@ -144,10 +146,13 @@ impl Judges {
             };
             tiers.push(tier);
         }
+        if let Some(last) = seats.called.last_mut() {
+            last.asked_as = AskedAs::Reference;
+        }
         let fallback = match &metric.fallback {
             None => None,
             Some(name) => {
-                let seat = self.called(name, metric)?;
+                let seat = CalledSeat { asked_as: AskedAs::Fallback, ..self.called(name, metric)? };
                 let version = seat.version.clone();
                 seats.fallback = Some(seat);
                 Some(Tier { judge: name.clone(), version, kind: TierKind::Called, share: 1.0 })
@@ -179,6 +184,7 @@ impl Judges {
                 && metric.question.as_ref().is_some_and(|question| question.without_context),
             cacheable: *cacheable,
             batch: batch.clone(),
+            asked_as: AskedAs::Cheaper,
         })
     }
 }

@@ -33,6 +33,8 @@ pub enum Section {
     Explore,
     /// What people are asked about.
     Review,
+    /// What it costs.
+    Spend,
 }
 
 /// Where the button to sign out posts to.
@@ -48,6 +50,7 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
         Section::Overview => "/",
         Section::Explore => "/explore",
         Section::Review => "/review",
+        Section::Spend => crate::ui::spend::PATH,
     };
     html! {
         (DOCTYPE)
@@ -67,6 +70,8 @@ pub fn page(layout: &Layout, section: Section, title: &str, keep: &[(&str, &str)
                         a href=(Href::new("/review").with("project", project).build()) aria-current=[here(Section::Review)] {
                             "Review"
                         }
+                        a href=(Href::new(crate::ui::spend::PATH).with("project", project).build())
+                            aria-current=[here(Section::Spend)] { "Spend" }
                     }
                     span #live.live hidden { span.light aria-hidden="true" {} span { "live" } }
                     @if layout.projects.len() > 1 {

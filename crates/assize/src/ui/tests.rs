@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use assize_core::labels::Progress;
+use assize_core::ledger::Balance;
+use assize_core::projection::{Projection, Standing};
 use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
+use assize_core::savings::{Record, Savings};
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
-    RowKey, TierScore, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction,
+    InteractionId, JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName,
+    ProviderName, Reason, Role, RowKey, TenantName, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 use super::chart::line::{Break, Point};
@@ -20,6 +23,7 @@ use super::login::Login;
 use super::overview::{EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
 use super::problem::Problem;
 use super::review::{self, Item, ReviewPage};
+use super::spend::{self, DegradationRow, SavingsPanel, SpendPage, SplitRow, TenantRow, TodayPanel};
 use super::{explore, interaction, login, overview, problem};
 
 const NOW: Timestamp = Timestamp(1_795_512_600_000);
@@ -143,6 +147,8 @@ fn metric_record(name: &str, outcome: Option<Outcome>, simulated: bool) -> Metri
             latency_ms: 3,
             at: NOW,
             part: Part::default(),
+            asked_as: AskedAs::Unknown,
+            list: None,
         }],
         steps: Vec::new(),
     }
@@ -225,6 +231,60 @@ fn review_view() -> ReviewPage {
     }
 }
 
+fn spend_view() -> SpendPage {
+    let (from, to) = Range::Day.bounds(NOW);
+    let paid = Spend { calls: 3, cost: NanoUsd(5_000_000), ..Spend::default() };
+    let row = |name: &str| SplitRow { name: hostile(name), spend: paid.clone(), interactions: None };
+    let standing = |budget: Option<u64>| Standing {
+        period: "2026-11-24".to_owned(),
+        start: from,
+        now: NOW,
+        end: to,
+        balance: Balance { spent: NanoUsd(5_000_000), ..Balance::default() },
+        budget: budget.map(NanoUsd),
+        projection: Some(Projection { total: NanoUsd(9_000_000), used_up_at: Some(NOW) }),
+    };
+    let tenant = |name: String, change| TenantRow {
+        name,
+        today: NanoUsd(1),
+        budget: Some(NanoUsd(0)),
+        yesterday: NanoUsd(0),
+        change,
+        calls: 1,
+    };
+    let record = Record { reference_answers: 1, reference_list: NanoUsd(100), paid: NanoUsd(5), ..Record::default() };
+    SpendPage {
+        layout: layout(true),
+        range: Range::Day,
+        from,
+        to,
+        today: Some(TodayPanel {
+            tenant: TenantName::new("shop").unwrap(),
+            zone: "Europe/Berlin".to_owned(),
+            day: standing(Some(6_000_000)),
+            month: standing(None),
+            platform: Some((standing(Some(0)), standing(Some(1)))),
+            pace: 0.5,
+            degradations: vec![DegradationRow { message: hostile("degradation"), since: from, last: NOW, count: 2 }],
+        }),
+        total: paid.clone(),
+        interactions: 7,
+        over_time: vec![(from, paid.clone())],
+        by_metric: vec![row("spend_metric")],
+        by_judge: vec![row("spend_judge")],
+        by_tier: vec![row("spend_tier")],
+        by_project: vec![row("spend_project"), row("another")],
+        savings: SavingsPanel {
+            savings: Savings::of(&record),
+            left_out: NanoUsd(3),
+            unknown: vec![hostile("unknown")],
+            assumption: "Every question would have cost the mean.".to_owned(),
+        },
+        tenants: vec![tenant(hostile("tenant"), Some(0.5)), tenant("b".to_owned(), None)],
+        simulated: true,
+    }
+}
+
 fn pages() -> Vec<(&'static str, String, &'static [&'static str])> {
     let problem_view = Problem { status: 400, title: hostile("title"), what: hostile("what"), remedy: hostile("remedy") };
     vec![
@@ -290,6 +350,11 @@ fn pages() -> Vec<(&'static str, String, &'static [&'static str])> {
             "draw",
             review::render(&ReviewPage { item: None, error: Some(hostile("error")), ..review_view() }).into_string(),
             &["question", "error"],
+        ),
+        (
+            "spend",
+            spend::render(&spend_view()).into_string(),
+            &["spend_metric", "spend_judge", "spend_tier", "spend_project", "degradation", "unknown", "tenant"],
         ),
         ("login", login::render(&Login { next: hostile("next"), error: Some(hostile("error")) }).into_string(), &["error"]),
         ("problem", problem::render(&problem_view).into_string(), &["title", "what", "remedy"]),

@@ -27,10 +27,12 @@ async fn send(server: &Serving, items: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_explains_itself() {
     let ended = assize([]).run().await.code(2);
-    for command in ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "cost", "prices", "config", "completions"] {
+    for command in
+        ["demo", "up", "serve", "eval", "why", "key", "tenant", "metric", "spend", "cost", "prices", "config", "completions"]
+    {
         assert!(ended.stderr.contains(&format!("\n  {command} ")), "{}", ended.stderr);
     }
-    let with_examples: [&[&str]; 31] = [
+    let with_examples: [&[&str]; 32] = [
         &["demo"],
         &["up"],
         &["serve"],
@@ -50,6 +52,7 @@ async fn every_command_explains_itself() {
         &["tenant", "enable"],
         &["tenant", "delete"],
         &["metric"],
+        &["spend"],
         &["metric", "list"],
         &["metric", "put"],
         &["metric", "dry-run"],

@@ -54,6 +54,7 @@ async fn two_projects_see_nothing_of_each_other() {
         "/v1/outcomes",
         "/v1/spend",
         "/v1/spend?group_by=metric",
+        "/v1/spend/savings",
         "/v1/judges",
     ] {
         let own = listed(&server, &red, path).await;
@@ -168,6 +169,9 @@ async fn without_a_valid_key_there_is_nothing_but_the_way_to_send_one() {
         (Method::GET, "/v1/verdicts"),
         (Method::GET, "/v1/outcomes"),
         (Method::GET, "/v1/spend"),
+        (Method::GET, "/v1/spend/today"),
+        (Method::GET, "/v1/spend/savings"),
+        (Method::GET, "/v1/spend/tenants"),
         (Method::GET, "/v1/projects"),
         (Method::PUT, "/v1/projects/red"),
         (Method::GET, "/v1/projects/red/keys"),

@@ -36,6 +36,7 @@ mod reuse;
 mod review;
 mod sampling;
 mod server;
+mod spend;
 mod tenants;
 mod tidy;
 mod together;

@@ -79,11 +79,18 @@ fn estimate(day: &Day) -> (f64, f64, f64) {
 
 #[test]
 fn a_day_with_a_morning_peak_stays_within_its_budget_and_uses_it() {
+    let missed: u32 = (0..4).map(|run| five_days(1_000 * run)).sum();
+    // One in twenty is what 95 % promise; more than four of them happens once in four hundred times.
+    assert!(missed <= 4, "{missed} of 20 intervals missed the truth");
+}
+
+/// Five days in a row; how many of their intervals missed the truth.
+fn five_days(seed: u64) -> u32 {
     let mut controller = Controller::default();
     let mut profile = Profile::default();
     let (mut missed, mut swings) = (0, Vec::new());
     for number in 0..5 {
-        let day = day(&mut controller, &profile, 500.0, morning_peak, 7 + number);
+        let day = day(&mut controller, &profile, 500.0, morning_peak, seed + number);
         assert!(day.demand > 1_000.0, "{}", day.demand);
         assert!(day.spent <= 500.0 + 1e-6, "day {number}: {}", day.spent);
         assert!(day.spent >= 450.0, "day {number}: {}", day.spent);
@@ -94,9 +101,9 @@ fn a_day_with_a_morning_peak_stays_within_its_budget_and_uses_it() {
         let seen = Profile::of_day(&day.by_hour).unwrap();
         if number == 0 { profile = seen } else { profile.learn(&seen) }
     }
-    assert!(missed <= 1, "{missed} of 5 intervals missed the truth");
     assert!(swings[0] < 2.0, "{swings:?}: a first day, of which nothing is known");
     assert!(swings[1..].iter().all(|swing| *swing < 1.05), "{swings:?}: days like the one before");
+    missed
 }
 
 #[test]

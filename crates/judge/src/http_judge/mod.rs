@@ -162,7 +162,8 @@ impl HttpJudge {
                 (CallFailureKind::Unauthorized, format!("{at}: {said}; {advice}"))
             }
             429 => (CallFailureKind::RateLimited, format!("{at}: {said}")),
-            408 | 500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
+            status if client::is_timeout(status) => (CallFailureKind::Timeout, format!("{at}: {said}")),
+            500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
             300..=399 => (
                 CallFailureKind::Rejected,
                 format!("{at}: redirects are not followed; set url to the address that it redirects to"),

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{ProviderName, Timestamp};
+use assize_core::{NanoUsd, ProviderName, Timestamp};
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -140,11 +140,14 @@ impl BatchProtocol for Anthropic {
             "errored" => {
                 let error = result.get("error")?;
                 let status = status_of(error.pointer("/error/type").and_then(Value::as_str).unwrap_or_default());
-                Err(Anthropic::refused(self, &attempt, status, error))
+                Err(unbilled(Anthropic::refused(self, &attempt, status, error)))
             }
-            "expired" => Err(attempt.because(CallFailureKind::Timeout, "the batch expired before this request was run")),
+            "expired" => {
+                Err(unbilled(attempt.because(CallFailureKind::Timeout, "the batch expired before this request was run")))
+            }
             "canceled" => {
-                Err(attempt.because(CallFailureKind::Unavailable, "the batch was cancelled before this request was run"))
+                let message = "the batch was cancelled before this request was run";
+                Err(unbilled(attempt.because(CallFailureKind::Unavailable, message)))
             }
             _ => return None,
         };
@@ -173,4 +176,9 @@ fn counts(batch: &Value) -> BatchCounts {
     let succeeded = count("succeeded");
     let failed = count("errored").saturating_add(count("canceled")).saturating_add(count("expired"));
     BatchCounts { total: count("processing").saturating_add(succeeded).saturating_add(failed), succeeded, failed }
+}
+/// A request of a batch that did not succeed. Only those that did are billed:
+/// <https://platform.claude.com/docs/en/build-with-claude/batch-processing>.
+fn unbilled(failure: CallFailure) -> CallFailure {
+    CallFailure { cost: Some(NanoUsd::ZERO), ..failure }
 }

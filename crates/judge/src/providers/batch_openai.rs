@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{ProviderName, Timestamp};
+use assize_core::{NanoUsd, ProviderName, Timestamp};
 use async_trait::async_trait;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -152,7 +152,9 @@ impl BatchProtocol for OpenAi {
             "batch_cancelled" => (CallFailureKind::Unavailable, "the batch was cancelled before this request was run".to_owned()),
             _ => (CallFailureKind::Unavailable, format!("the request failed in the batch ({code})")),
         };
-        Some((custom_id, Err(attempt.because(kind, message))))
+        // What was never run costs nothing.
+        let cost = matches!(code, "batch_expired" | "batch_cancelled").then_some(NanoUsd::ZERO);
+        Some((custom_id, Err(CallFailure { cost, ..attempt.because(kind, message) })))
     }
 
     fn created_at(&self, batch: &Value) -> Option<Timestamp> {

@@ -237,7 +237,8 @@ mod tests {
                     outcomes.insert(custom_id, read);
                 }
                 Some((custom_id, Err(failure))) => {
-                    let read = json!({"kind": failure.kind.code(), "message": failure.message, "usage": failure.usage});
+                    let CallFailure { kind, message, usage, cost, .. } = failure;
+                    let read = json!({"kind": kind.code(), "message": message, "usage": usage, "cost": cost});
                     outcomes.insert(custom_id, read);
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use assize_core::judge::{CallFailure, CallFailureKind};
-use assize_core::{ProviderName, Timestamp};
+use assize_core::{NanoUsd, ProviderName, Timestamp};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -157,14 +157,18 @@ impl Connection {
     /// A call that got no whole answer.
     pub(super) fn broken(&self, attempt: &Attempt<'_>, error: &reqwest::Error) -> CallFailure {
         let host = &self.host;
-        if error.is_timeout() && error.is_connect() {
-            return attempt.because(CallFailureKind::Timeout, format!("no connection to {host} within its time limit"));
+        if error.is_connect() {
+            let (kind, message) = match error.is_timeout() {
+                true => (CallFailureKind::Timeout, format!("no connection to {host} within its time limit")),
+                false => (CallFailureKind::Network, format!("no connection to {host}: {}", causes(error))),
+            };
+            // Nobody was reached, and so nobody charges for it.
+            return CallFailure { cost: Some(NanoUsd::ZERO), ..attempt.because(kind, message) };
         }
         if error.is_timeout() {
             return self.late(attempt);
         }
-        let what = if error.is_connect() { "no connection to" } else { "broken connection to" };
-        attempt.because(CallFailureKind::Network, format!("{what} {host}: {}", causes(error)))
+        attempt.because(CallFailureKind::Network, format!("broken connection to {host}: {}", causes(error)))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::attempt::Attempt;
 use super::connection::Connection;
 use super::repeatable::{code, repeatable};
+use crate::client;
 
 impl Connection {
     /// The failure that `status` stands for with every protocol. What a protocol knows better it decides before.
@@ -17,7 +18,8 @@ impl Connection {
             401 => (CallFailureKind::Unauthorized, format!("{at}: {}", self.key_advice())),
             403 => (CallFailureKind::Unauthorized, format!("{at}: {said}; {}", self.key_advice())),
             429 => (CallFailureKind::RateLimited, format!("{at}: {said}")),
-            408 | 500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
+            status if client::is_timeout(status) => (CallFailureKind::Timeout, format!("{at}: {said}")),
+            500..=599 => (CallFailureKind::Unavailable, format!("{at}: {said}")),
             300..=399 => (
                 CallFailureKind::Rejected,
                 format!("{at}: redirects are not followed; set base_url to the address that it redirects to"),

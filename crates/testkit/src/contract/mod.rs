@@ -12,6 +12,7 @@ mod listing;
 pub mod parking;
 pub mod queue;
 pub mod results;
+mod spend;
 pub mod sums;
 pub mod tiers;
 

@@ -34,6 +34,7 @@ pub async fn run(opener: &dyn Opener<dyn Results>) {
     listing::run(opener).await;
     decided::run(opener).await;
     spend_is_split(opener).await;
+    super::spend::run(opener).await;
     tiers::run(opener).await;
     projects_do_not_see_each_other(opener).await;
     absurd_numbers_do_no_harm(opener).await;
@@ -343,8 +344,10 @@ async fn spend_is_split(opener: &dyn Opener<dyn Results>) {
     scored[2].calls[0].model = "gpt-4o-mini".to_owned();
     results.record(&scored).await.expect("recorded");
     let split = async |by, (from, to)| results.spend(&project("p"), from, to, by).await.expect("spend");
-    let one =
-        Spend { calls: 1, questions: 1, cost: NanoUsd(5_750_000), input_tokens: 1000, output_tokens: 50, ..Spend::default() };
+    let cost = NanoUsd(5_750_000);
+    // What is on record without its list cost counts with its cost.
+    let (live, uncached) = (cost, cost);
+    let one = Spend { calls: 1, questions: 1, cost, live, uncached, input_tokens: 1000, output_tokens: 50, ..Spend::default() };
     let two = Spend { calls: 2, questions: 2, failed: 1, cost_unknown: 1, ..one.clone() };
     let pair = |a: &str, b: &str| BTreeMap::from([(a.to_owned(), two.clone()), (b.to_owned(), one.clone())]);
     assert_eq!(split(SpendBy::Metric, EVER).await, pair("refusal", "tone"));

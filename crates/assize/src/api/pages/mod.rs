@@ -3,6 +3,7 @@
 mod overview;
 mod review;
 mod session;
+mod spend;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use assize_core::control::Scope;
 use assize_core::results::Results;
-use assize_core::{Dimension, ProjectName};
+use assize_core::{Dimension, ProjectName, Timestamp};
 use axum::Router;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -47,6 +48,7 @@ pub fn router() -> Router<Arc<Server>> {
         .route("/explore", get(list))
         .route(crate::ui::review::PATH, get(review::show).post(review::take))
         .route(crate::ui::review::DRAW_PATH, post(review::draw_more))
+        .route(crate::ui::spend::PATH, get(spend::show))
         .route("/interactions", get(show_named))
         .route("/interactions/{id}", get(show))
         .route(layout::EVENTS_PATH, get(events))
@@ -227,4 +229,10 @@ async fn events(
 /// As many places as there may be readers of live updates.
 pub fn live_places() -> Arc<tokio::sync::Semaphore> {
     Arc::new(tokio::sync::Semaphore::new(LIVE_MAX))
+}
+
+/// The start of the hour or day that spend is keyed by: `2026-11-24T08:00:00Z` or `2026-11-24`.
+fn start_of(key: &str) -> Option<Timestamp> {
+    let day = || Timestamp::parse(&format!("{key}T00:00:00Z"));
+    Timestamp::parse(key).or_else(|_| day()).ok()
 }

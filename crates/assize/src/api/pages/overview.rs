@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{Viewer, page_of_error};
+use super::{Viewer, page_of_error, start_of};
 use crate::api::Server;
 use crate::api::spend::total;
 use crate::pipeline::judges::in_use;
@@ -200,10 +200,4 @@ fn ingest_panel(server: &Server) -> IngestPanel {
 fn endpoint(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:4318");
     format!("http://{host}")
-}
-
-/// The start of the hour or day that spend is keyed by: `2026-11-24T08:00:00Z` or `2026-11-24`.
-fn start_of(key: &str) -> Option<Timestamp> {
-    let day = || Timestamp::parse(&format!("{key}T00:00:00Z"));
-    Timestamp::parse(key).or_else(|_| day()).ok()
 }

@@ -152,7 +152,7 @@ async fn answer(
             let read = batch.judge.read(&questions, outcome, batch.price);
             let called = read.into_iter().enumerate().map(|(at, result)| {
                 let part = Part { at: u16::try_from(at).unwrap_or(u16::MAX), of };
-                let call = record(id.clone(), part, &seat, &result, pipeline.clock.now());
+                let call = record(id.clone(), part, &seat, &result, true, pipeline.clock.now());
                 pipeline.counters.call(&call);
                 Called { result, calls: vec![call], withheld: None }
             });

@@ -284,7 +284,7 @@ impl Money {
 const KEPT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What one question of a call is charged with; `None` where nobody knows. What a provider answers with an error's status is not
-/// billed, and costs nothing; a call that broke off, or whose answer came without its usage, may have cost anything.
+/// billed, and costs nothing; a call that broke off, that a gateway gave up, or whose answer came without its usage, may have cost anything.
 fn charged(call: &CallRecord) -> Option<NanoUsd> {
     let unbilled =
         [CallFailureKind::RateLimited, CallFailureKind::Unavailable, CallFailureKind::Unauthorized, CallFailureKind::Rejected];

@@ -1,4 +1,4 @@
-use assize_core::{PlatformPolicy, TenantPolicy};
+use assize_core::{AskedAs, PlatformPolicy, TenantPolicy};
 use assize_store::ledger::MemoryLedger;
 
 use super::*;
@@ -43,6 +43,8 @@ fn answered(call: &str, cost: Option<u64>) -> CallRecord {
         latency_ms: 1,
         at: Timestamp(0),
         part: assize_core::Part::default(),
+        asked_as: AskedAs::Reference,
+        list: None,
     }
 }
 
@@ -85,6 +87,10 @@ async fn nobody_takes_more_than_a_half_of_the_platforms_budget_while_others_want
     assert_eq!(code(&reserve(&money, "b3", "b", (10, 10), 4).await), "wait", "the platform's own cap");
 }
 
+fn failed_at_no_cost(call: &str) -> CallRecord {
+    CallRecord { status: CallStatus::Failed, ..answered(call, Some(0)) }
+}
+
 #[tokio::test]
 async fn unknown_costs_stay_charged_and_errors_cost_nothing() {
     let money = money(a_day(100), Budget::default());
@@ -93,6 +99,9 @@ async fn unknown_costs_stay_charged_and_errors_cost_nothing() {
     reserve(&money, "b", "p", (40, 40), 1).await.unwrap();
     let failed = CallRecord { status: CallStatus::Failed, error: Some("rate_limited".to_owned()), ..answered("b", None) };
     money.settle([failed].iter(), Timestamp(0)).await.unwrap();
+    let nobody_there = CallRecord { error: Some("network".to_owned()), ..failed_at_no_cost("b2") };
+    reserve(&money, "b2", "p", (60, 60), 1).await.unwrap();
+    money.settle([nobody_there].iter(), Timestamp(0)).await.unwrap();
     reserve(&money, "c", "p", (60, 60), 2).await.unwrap();
     let broken = CallRecord { status: CallStatus::Failed, error: Some("timeout".to_owned()), ..answered("c", None) };
     money.settle([broken].iter(), Timestamp(0)).await.unwrap();

@@ -3,6 +3,8 @@
 
 pub mod axis;
 pub mod bar;
+pub mod budget;
+pub mod fall;
 pub mod line;
 pub mod stacked;
 

@@ -20,6 +20,7 @@ use crate::ui::{format, outcome};
 
 pub use metric::{EstimateView, GroupRow, MetricPanel};
 pub use spend::SpendPanel;
+pub(in crate::ui) use spend::dollars;
 pub use state::{IngestCounter, IngestPanel};
 
 /// How far back the overview looks.
@@ -80,7 +81,8 @@ impl Range {
         (to.minus(self.duration()), to)
     }
 
-    fn label(self) -> &'static str {
+    /// The range in words, after "the last".
+    pub fn label(self) -> &'static str {
         match self {
             Self::Day => "24 hours",
             Self::Week => "7 days",

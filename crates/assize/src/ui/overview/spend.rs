@@ -109,7 +109,7 @@ fn over_time(view: &Overview) -> Markup {
 }
 
 /// A tick of the axis: round already.
-fn dollars(usd: f64) -> String {
+pub(in crate::ui) fn dollars(usd: f64) -> String {
     if usd <= 0.0 {
         "$0".to_owned()
     } else if usd >= 1e6 {

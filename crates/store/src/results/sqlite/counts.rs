@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use assize_core::allocation::Cell;
 use assize_core::results::{CellBucket, OutcomeCount, Outcomes, ReuseAudit, Spend, SpendBy};
-use assize_core::{Hour, JudgeName, JudgeVersion, MetricName, Outcome, ProjectName, Timestamp};
+use assize_core::{AskedAs, Hour, JudgeName, JudgeVersion, MetricName, Outcome, ProjectName, Timestamp};
 use rusqlite::Connection;
 
 use super::Failure;
 use super::rollup::{SPEND_COLUMNS, read_spend};
-use super::stored::{hours, name};
+use super::stored::{asked_as, hours, name};
 
 /// Outcomes of all hours that `[from, to)` touches. Both queries see one snapshot, so that the counts add up.
 pub(super) fn outcomes(
@@ -99,7 +99,7 @@ pub(super) fn spend(
     }
     let (first, last) = hours(from, to);
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT hour, metric, judge, model, {} FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
+        "SELECT hour, metric, judge, model, asked_as, {} FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
         SPEND_COLUMNS.join(", ")
     ))?;
     let mut rows = statement.query((project.as_str(), first, last))?;
@@ -109,10 +109,55 @@ pub(super) fn spend(
             SpendBy::Metric => row.get(1)?,
             SpendBy::Judge => row.get(2)?,
             SpendBy::Model => row.get(3)?,
+            SpendBy::AskedAs => row.get(4)?,
             SpendBy::Hour => Hour(row.get(0)?).start().to_rfc3339().replace(".000Z", "Z"),
             SpendBy::Day => Hour(row.get(0)?).start().to_rfc3339().split('T').next().unwrap_or_default().to_owned(),
         };
-        groups.entry(key).or_default().add(&read_spend(row, 4)?);
+        groups.entry(key).or_default().add(&read_spend(row, 5)?);
     }
     Ok(groups)
+}
+
+/// Spend in all hours that `[from, to)` touches, by metric and by what judges were asked as.
+pub(super) fn spend_by_place(
+    connection: &Connection,
+    project: &ProjectName,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<BTreeMap<(String, AskedAs), Spend>, Failure> {
+    let mut groups: BTreeMap<(String, AskedAs), Spend> = BTreeMap::new();
+    if from >= to {
+        return Ok(groups);
+    }
+    let (first, last) = hours(from, to);
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT metric, asked_as, {} FROM spend WHERE project = ?1 AND hour BETWEEN ?2 AND ?3",
+        SPEND_COLUMNS.join(", ")
+    ))?;
+    let mut rows = statement.query((project.as_str(), first, last))?;
+    while let Some(row) = rows.next()? {
+        groups.entry((row.get(0)?, asked_as(row, 1)?)).or_default().add(&read_spend(row, 2)?);
+    }
+    Ok(groups)
+}
+
+/// How many interactions were accepted in all hours that `[from, to)` touches, by hour.
+pub(super) fn accepted(
+    connection: &Connection,
+    project: &ProjectName,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<BTreeMap<Hour, u64>, Failure> {
+    let mut by_hour = BTreeMap::new();
+    if from >= to {
+        return Ok(by_hour);
+    }
+    let (first, last) = hours(from, to);
+    let mut statement = connection
+        .prepare_cached("SELECT hour, count FROM accepted WHERE project = ?1 AND hour BETWEEN ?2 AND ?3 AND count > 0")?;
+    let mut rows = statement.query((project.as_str(), first, last))?;
+    while let Some(row) = rows.next()? {
+        by_hour.insert(Hour(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs());
+    }
+    Ok(by_hour)
 }

@@ -22,7 +22,7 @@ use assize_core::results::{
     BridgeItem, BridgeVerdict, CellBucket, Filter, InteractionRecord, Judged, JudgedQuery, Outcomes, Page, Recorded, Recorder,
     Results, ReuseAudit, Spend, SpendBy, SumsBucket, SumsQuery, VerdictRecord, VersionChange,
 };
-use assize_core::{InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
+use assize_core::{AskedAs, Hour, InteractionId, ProjectName, RowKey, Scored, StoreError, Timestamp};
 use async_trait::async_trait;
 use dimensions::Dimensions;
 use rusqlite::Connection;
@@ -37,6 +37,7 @@ const SHAPE: Shape = Shape {
         Migration { name: "0002_tiers", sql: include_str!("../schema/0002_tiers.sql") },
         Migration { name: "0003_decided", sql: include_str!("../schema/0003_decided.sql") },
         Migration { name: "0004_bridge", sql: include_str!("../schema/0004_bridge.sql") },
+        Migration { name: "0005_spend", sql: include_str!("../schema/0005_spend.sql") },
     ],
     cache_kib: 32 * 1024,
 };
@@ -183,6 +184,21 @@ impl Results for SqliteResults {
     ) -> Result<BTreeMap<String, Spend>, StoreError> {
         let project = project.clone();
         self.read(move |connection| counts::spend(connection, &project, from, to, by)).await
+    }
+
+    async fn spend_by_place(
+        &self,
+        project: &ProjectName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<BTreeMap<(String, AskedAs), Spend>, StoreError> {
+        let project = project.clone();
+        self.read(move |connection| counts::spend_by_place(connection, &project, from, to)).await
+    }
+
+    async fn accepted(&self, project: &ProjectName, from: Timestamp, to: Timestamp) -> Result<BTreeMap<Hour, u64>, StoreError> {
+        let project = project.clone();
+        self.read(move |connection| counts::accepted(connection, &project, from, to)).await
     }
 
     async fn record_bridge(&self, extra: &BridgeVerdict) -> Result<(), StoreError> {

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use assize_core::allocation::{Cell, bin};
 use assize_core::results::{Spend, Sums};
 use assize_core::{
-    Accepted, CallRecord, CallStatus, Decision, Hour, JudgeName, MetricName, NanoUsd, ProjectName, Reused, Timestamp, Verdict,
+    Accepted, AskedAs, CallRecord, CallStatus, Decision, Hour, JudgeName, ListCost, MetricName, NanoUsd, ProjectName, Reused,
+    Timestamp, Verdict,
 };
 use rusqlite::{Connection, Row, params, params_from_iter};
 
@@ -60,6 +61,7 @@ struct SpendKey<'a> {
     metric: &'a str,
     judge: &'a str,
     model: &'a str,
+    asked_as: AskedAs,
 }
 
 impl<'a> Rollup<'a> {
@@ -102,7 +104,11 @@ impl<'a> Rollup<'a> {
             metric: metric.as_str(),
             judge: call.judge.as_str(),
             model: &call.model,
+            asked_as: call.asked_as,
         };
+        let cost = call.cost.unwrap_or_default();
+        let list = call.list.unwrap_or(ListCost { live: cost, uncached: cost });
+        let listed = call.list.filter(|_| call.status == CallStatus::Answered);
         let usage = call.usage.unwrap_or_default();
         // What a call is, its first question stands for; tokens and cost are every question's own.
         let once = u64::from(call.part.at == 0);
@@ -111,7 +117,11 @@ impl<'a> Rollup<'a> {
             questions: 1,
             failed: if call.status == CallStatus::Failed { once } else { 0 },
             cost_unknown: if call.cost.is_none() { once } else { 0 },
-            cost: call.cost.unwrap_or_default(),
+            cost,
+            live: list.live,
+            uncached: list.uncached,
+            listed: u64::from(listed.is_some()),
+            uncached_listed: listed.map_or(NanoUsd::ZERO, |list| list.uncached),
             input_tokens: usage.input,
             cached_input_tokens: usage.cached_input,
             cache_write_tokens: usage.cache_write,
@@ -128,6 +138,8 @@ impl<'a> Rollup<'a> {
             metric: metric.as_str(),
             judge: verdict.judge.as_str(),
             model: verdict.model.as_deref().unwrap_or_default(),
+            // Nobody was asked.
+            asked_as: AskedAs::Unknown,
         };
         let saved = reused.saved.unwrap_or_default();
         self.spend.entry(key).or_default().add(&Spend { reused: 1, saved, ..Spend::default() });
@@ -184,11 +196,15 @@ impl<'a> Rollup<'a> {
             statement.execute(params![project, hour.0, metric, outcome, code, count])?;
         }
         let mut statement = connection.prepare_cached(&ADD_SPEND)?;
-        for (SpendKey { project, hour, metric, judge, model }, spend) in self.spend {
-            let a = spend_numbers(&spend);
-            statement.execute(params![
-                project, hour.0, metric, judge, model, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10]
-            ])?;
+        for (SpendKey { project, hour, metric, judge, model, asked_as }, spend) in self.spend {
+            for (position, text) in (1..).zip([project, metric, judge, model, asked_as.as_str()]) {
+                statement.raw_bind_parameter(position, text)?;
+            }
+            statement.raw_bind_parameter(6, hour.0)?;
+            for (position, amount) in (7..).zip(spend_numbers(&spend)) {
+                statement.raw_bind_parameter(position, amount)?;
+            }
+            statement.raw_execute()?;
         }
         let mut statement = connection.prepare_cached(
             "INSERT INTO cell (project, metric, reference, predictor, hour, bin, population, judged, w, wh)
@@ -269,7 +285,7 @@ static ADD_SUMS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The amounts of the spend table, in the order of [`spend_numbers`] and [`read_spend`].
-pub(super) const SPEND_COLUMNS: [&str; 11] = [
+pub(super) const SPEND_COLUMNS: [&str; 15] = [
     "calls",
     "questions",
     "failed",
@@ -281,19 +297,24 @@ pub(super) const SPEND_COLUMNS: [&str; 11] = [
     "output_tokens",
     "reused",
     "saved",
+    "live",
+    "uncached",
+    "listed",
+    "uncached_listed",
 ];
 
 static ADD_SPEND: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=6 + SPEND_COLUMNS.len()).map(|position| format!("?{position}")).collect();
     format!(
-        "INSERT INTO spend (project, hour, metric, judge, model, {})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        "INSERT INTO spend (project, metric, judge, model, asked_as, hour, {}) VALUES ({})
          ON CONFLICT DO UPDATE SET {}",
         SPEND_COLUMNS.join(", "),
+        places.join(", "),
         SPEND_COLUMNS.map(saturating).join(", ")
     )
 });
 
-fn spend_numbers(spend: &Spend) -> [i64; 11] {
+fn spend_numbers(spend: &Spend) -> [i64; 15] {
     let s = spend;
     [
         s.calls,
@@ -307,6 +328,10 @@ fn spend_numbers(spend: &Spend) -> [i64; 11] {
         s.output_tokens,
         s.reused,
         s.saved.0,
+        s.live.0,
+        s.uncached.0,
+        s.listed,
+        s.uncached_listed.0,
     ]
     .map(integer)
 }
@@ -326,6 +351,10 @@ pub(super) fn read_spend(row: &Row<'_>, first: usize) -> rusqlite::Result<Spend>
         output_tokens: count(8)?,
         reused: count(9)?,
         saved: NanoUsd(count(10)?),
+        live: NanoUsd(count(11)?),
+        uncached: NanoUsd(count(12)?),
+        listed: count(13)?,
+        uncached_listed: NanoUsd(count(14)?),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Rows of the tables as the nouns of `core`, and back.
 
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, JudgeName, JudgeVersion, MetricName, NanoUsd, Part, ProviderName, ReuseKind,
-    Reused, RowKey, Step, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, JudgeName, JudgeVersion, ListCost, MetricName, NanoUsd, Part,
+    ProviderName, ReuseKind, Reused, RowKey, Step, Timestamp, TokenUsage, Verdict,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
 
@@ -115,8 +115,8 @@ fn read_cost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<NanoUsd>> 
 pub(super) fn call_statement(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
     connection.prepare_cached(
         "INSERT OR IGNORE INTO call (id, key, metric, judge, provider, model, answered, error, input_tokens, cached_input_tokens,
-             output_tokens, cache_write_tokens, cost, latency_ms, at, part, parts)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             output_tokens, cache_write_tokens, cost, latency_ms, at, part, parts, asked_as, live, uncached)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     )
 }
 
@@ -145,12 +145,15 @@ pub(super) fn insert_call(
         call.at.0,
         call.part.at,
         call.part.of,
+        call.asked_as.as_str(),
+        call.list.map(|list| integer(list.live.0)),
+        call.list.map(|list| integer(list.uncached.0)),
     ])?;
     Ok(inserted == 1)
 }
 
 const CALL_COLUMNS: &str = "id, judge, provider, model, answered, error, input_tokens, cached_input_tokens, output_tokens, \
-                            cache_write_tokens, cost, latency_ms, at, part, parts";
+                            cache_write_tokens, cost, latency_ms, at, part, parts, asked_as, live, uncached";
 
 /// The calls made for a metric of an interaction, in order of time.
 pub(super) fn calls(connection: &Connection, key: RowKey, metric: &MetricName) -> Result<Vec<CallRecord>, Failure> {
@@ -180,6 +183,8 @@ fn read_calls(mut rows: rusqlite::Rows<'_>) -> Result<Vec<CallRecord>, Failure> 
             latency_ms: row.get::<_, i64>(11)?.unsigned_abs(),
             at: Timestamp(row.get(12)?),
             part: Part { at: row.get(13)?, of: row.get(14)? },
+            asked_as: asked_as(row, 15)?,
+            list: read_cost(row, 16)?.zip(read_cost(row, 17)?).map(|(live, uncached)| ListCost { live, uncached }),
         });
     }
     Ok(calls)
@@ -227,6 +232,11 @@ pub(super) fn steps(connection: &Connection, key: RowKey) -> Result<Vec<(MetricN
         steps.push((name(row, 0, MetricName::new)?, step));
     }
     Ok(steps)
+}
+
+/// As what a judge was asked; unknown where that is not on record.
+pub(super) fn asked_as(row: &Row<'_>, column: usize) -> rusqlite::Result<AskedAs> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.map(AskedAs::from_stored).unwrap_or_default())
 }
 
 /// Four columns: input, cached input, output, and written to the cache, which older rows lack.

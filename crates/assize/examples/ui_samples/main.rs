@@ -2,6 +2,8 @@
 //! `cargo run -p assize --example ui_samples -- DIR && python3 -m http.server -d DIR`.
 #![allow(clippy::unwrap_used)]
 
+mod page_of_spend;
+
 use std::path::Path;
 
 use assize::ui::chart::line::Point;
@@ -12,13 +14,13 @@ use assize::ui::layout::Layout;
 use assize::ui::login::Login;
 use assize::ui::overview::{EstimateView, GroupRow, IngestCounter, IngestPanel, MetricPanel, Overview, Range, SpendPanel};
 use assize::ui::problem::Problem;
-use assize::ui::{assets, explore, interaction, login, overview, problem};
+use assize::ui::{assets, explore, interaction, login, overview, problem, spend};
 use assize_core::queue::Depth;
 use assize_core::results::{InteractionRecord, MetricRecord, OutcomeCount, Outcomes, Spend};
 use assize_core::{
-    Accepted, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction, InteractionId,
-    JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName, ProviderName, Reason, Role,
-    RowKey, TierScore, Timestamp, TokenUsage, Verdict,
+    Accepted, AskedAs, CallId, CallRecord, CallStatus, Decision, DecisionState, Dimension, Features, Flags, Interaction,
+    InteractionId, JudgeName, JudgeVersion, Message, MetricName, NanoUsd, Outcome, Part, PolicyVersion, ProjectName,
+    ProviderName, Reason, Role, RowKey, TierScore, Timestamp, TokenUsage, Verdict,
 };
 
 fn main() {
@@ -36,6 +38,8 @@ fn main() {
     page("week.html", overview::render(&rich_overview(Range::Week)));
     page("empty.html", overview::render(&empty_overview()));
     page("sparse.html", overview::render(&sparse_overview()));
+    page("spend.html", spend::render(&page_of_spend::rich()));
+    page("spend-empty.html", spend::render(&page_of_spend::empty()));
     page("explore.html", explore::render(&rich_explore()));
     page(
         "explore-empty.html",
@@ -135,7 +139,7 @@ fn panel(name: &str, level: f64, half: f64, range: Range, seed: i64, question: &
     }
 }
 
-fn spend(usd_cents: u64, calls: u64) -> Spend {
+fn paid(usd_cents: u64, calls: u64) -> Spend {
     Spend {
         calls,
         questions: calls + calls / 2,
@@ -148,6 +152,7 @@ fn spend(usd_cents: u64, calls: u64) -> Spend {
         reused: calls / 20,
         saved: NanoUsd(usd_cents * 500_000),
         output_tokens: calls * 48,
+        ..Spend::default()
     }
 }
 
@@ -200,16 +205,16 @@ fn rich_overview(range: Range) -> Overview {
         outcomes: outcomes(&names),
         without_text: 1_748,
         spend: SpendPanel {
-            total: spend(9_938, 17_284),
-            by_judge: vec![("gpt-4o".into(), spend(9_512, 14_102)), ("gpt-4o-mini".into(), spend(426, 3_182))],
+            total: paid(9_938, 17_284),
+            by_judge: vec![("gpt-4o".into(), paid(9_512, 14_102)), ("gpt-4o-mini".into(), paid(426, 3_182))],
             by_metric: names
                 .iter()
                 .enumerate()
-                .map(|(i, name)| ((*name).into(), spend(4_000 - i as u64 * 1_050, 4_321)))
+                .map(|(i, name)| ((*name).into(), paid(4_000 - i as u64 * 1_050, 4_321)))
                 .collect(),
             over_time: (0..((to.0 - first) / bucket))
                 .filter(|i| i % 11 != 8)
-                .map(|i| (Timestamp(first + i * bucket), spend(200 + (noise(i) * 400.0) as u64, 500)))
+                .map(|i| (Timestamp(first + i * bucket), paid(200 + (noise(i) * 400.0) as u64, 500)))
                 .collect(),
             simulated: true,
         },
@@ -321,6 +326,8 @@ fn metric_record(name: &str, outcome: Option<Outcome>, score: Option<f64>, free:
         latency_ms: 1_240,
         at: Timestamp(NOW.0 - 80_000),
         part: Part::default(),
+        asked_as: AskedAs::Unknown,
+        list: None,
     };
     let failed = CallRecord {
         status: CallStatus::Failed,
