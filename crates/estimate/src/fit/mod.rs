@@ -78,7 +78,7 @@ pub fn fit(buckets: &[Bucket], options: &Options) -> Result<Option<Fit>, Estimat
     let shares = || strata.iter().map(|stratum| (stratum.share, &stratum.point));
     // Without strata, those that were seen say nothing of large ones that a sample may miss: there the lower bound counts.
     let residuals = match (strata.as_slice(), cells.as_slice()) {
-        ([alone], [cell]) => residuals(alone, &cell.parts, options.estimand),
+        ([alone], [cell]) if options.estimator != Estimator::HorvitzThompson => residuals(alone, &cell.parts, options.estimand),
         _ => pooled_residuals(shares()),
     };
     let is_grouped = options.estimand == Estimand::Process && cells.iter().all(|cell| cell.whole.is_grouped());
@@ -145,12 +145,16 @@ fn stratum<'a>(cell: &'a Cell, n: f64, options: &Options) -> Stratum<'a> {
     let (bias, freedom) =
         if options.estimator == Estimator::HorvitzThompson { (0.0, 1.0) } else { (bias(sums, &slopes), freedom(sums, &slopes)) };
     let mut stratum = Stratum { share: sums.population as f64 / n, point, slopes, sums, is_known, bias, freedom };
+    // The variance of Horvitz-Thompson has no residuals: its count stays as it is.
+    if options.estimator == Estimator::HorvitzThompson {
+        return stratum;
+    }
     let least = residuals(&stratum, &cell.parts, options.estimand);
     // Scores in between leave many small residuals, which say nothing of the few large ones that a sample may miss.
     let [_, _, h, _, _, hh] = sums.one_w();
     if hh < BINARY * h {
         stratum.point.residuals = least;
-    } else if cell.parts.len() > 1 && options.estimator != Estimator::HorvitzThompson {
+    } else if cell.parts.len() > 1 {
         stratum.point.residuals = stratum.point.residuals.max(least);
     }
     stratum

@@ -31,7 +31,7 @@ pub fn mid_p(point: &Point, z: f64) -> Interval {
     let n = 1.0 / inverse_size;
     let (x, half) = (p * n, tail(z, None) / 2.0);
     let is_small = n.is_finite() && n > 0.0 && (x < MANY || n - x < MANY);
-    if !is_binary || !is_small || half <= 0.0 || half.is_nan() {
+    if !is_binary || !is_small || half.is_nan() || half <= 0.0 {
         return wilson(point, z);
     }
     let lower = |x: f64| if x > 0.0 { root(|t| above(t, x, n) - half, (x / n).min(1.0)) } else { 0.0 };
