@@ -83,9 +83,8 @@ async fn a_change_of_the_question_is_bridged() {
     assert!((value - (0.2 - shift)).abs() < 1e-9 && low <= 0.0 && 0.0 <= high, "the traffic did not change: {compared}");
 
     // The old version was asked about a part of the new traffic, each once; the money is on record, and in no rate.
-    let asked = || {
-        provider.requests().iter().filter(|request| !request.system.contains("How strict") && number(request) >= 200).count()
-    };
+    let asked =
+        || provider.requests().iter().filter(|request| !request.system.contains("How strict") && number(request) >= 200).count();
     let (asked, built, spend) = eventually("a bridge with all its calls on record", async || {
         let built = bridge(&server, asked() as u64).await;
         let spend = server.get("/v1/spend?group_by=metric").await.expect(200);
