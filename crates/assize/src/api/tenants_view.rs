@@ -148,8 +148,9 @@ impl TenantView {
             if let Some(max) = max
                 && spent > max
             {
-                self.warnings
-                    .push(format!("{name}: {max} is below the {spent} that are spent already {when}: no further paid call is made in it"));
+                self.warnings.push(format!(
+                    "{name}: {max} is below the {spent} that are spent already {when}: no further paid call is made in it"
+                ));
             }
         }
         Ok(())
