@@ -2,6 +2,7 @@
 //! as long as nobody else has folded since: the machine begins anew then.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use assize_core::ledger::{BalanceOf, CapScope};
 use assize_core::{Day, NanoUsd, StoreError};
@@ -91,13 +92,38 @@ impl<K, V> Table<K, V> {
     }
 }
 
+/// Hashes numbers that are the ledger's own, so that nobody can choose them: purposes and days. Multiplies by 2^64 over the golden ratio
+/// (Knuth, The Art of Computer Programming 3, 6.4), and brings the high half, which depends on all bits, to where tables look.
+#[derive(Default, Clone, Copy)]
+struct OwnNumbers(u64);
+
+impl Hasher for OwnNumbers {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u32(number.cast_unsigned());
+    }
+}
+
+type ByNumbers<K, V> = HashMap<K, V, BuildHasherDefault<OwnNumbers>>;
+
 #[derive(Default, Clone)]
 pub(crate) struct Accounts {
     balances: Table<BalanceKey, Amounts>,
     totals: Table<(PurposeId, Day), Parts>,
     places: HashMap<BalanceKey, u32>,
-    total_places: HashMap<(PurposeId, Day), u32>,
-    routes: HashMap<(PurposeId, Day, Day), Route>,
+    total_places: ByNumbers<(PurposeId, Day), u32>,
+    routes: ByNumbers<(PurposeId, Day, Day), Route>,
 }
 
 /// The key of what `of` names.

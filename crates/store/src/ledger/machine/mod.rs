@@ -55,7 +55,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { events_max: 65_536, appends_max: 4_096, calls_max: 200_000, purposes_max: 50_000 }
+        Self { events_max: 262_144, appends_max: 4_096, calls_max: 200_000, purposes_max: 50_000 }
     }
 }
 
@@ -135,10 +135,11 @@ impl Machine {
         }
         let applied = self.standing.last;
         disk.events_after(known.min(applied), &mut |disk, number, event| {
+            let print = self.print(&event.call.0);
             if number > known {
-                self.note(&event);
+                self.note(&event, print);
             }
-            if number > applied { self.apply(disk, &event) } else { Ok(()) }
+            if number > applied { self.apply(disk, &event, print) } else { Ok(()) }
         })?;
         self.standing = now;
         self.appends += 1;
@@ -162,7 +163,8 @@ impl Machine {
 
     /// See [`Ledger::reserve`](assize_core::ledger::Ledger::reserve). At least one metric is named.
     pub fn reserve<D: Disk>(&mut self, disk: &mut D, asked: Reservation, caps: &[Cap]) -> Result<Grant, StoreError> {
-        if self.is_ended(&asked.call.0) || self.held(disk, &asked.call.0)?.is_some() {
+        let print = self.print(&asked.call.0);
+        if self.ended.contains(print) || self.held(disk, &asked.call.0, print)?.is_some() {
             return Ok(Grant::Granted);
         }
         let Reservation { call, tenant, project, judge, metrics, bound, tenant_day, platform_day, at, expires_at } = asked;
@@ -171,7 +173,7 @@ impl Machine {
         let grant = amounts::grant(caps, bound, |cap| self.accounts.amounts(route, cap.scope));
         if grant == Grant::Granted {
             let what = What::Reserved { bound, expires_at };
-            self.decide(disk, Event { call, purpose, tenant_day, platform_day, at, what })?;
+            self.decide(disk, Event { call, purpose, tenant_day, platform_day, at, what }, print)?;
         }
         Ok(grant)
     }
@@ -179,8 +181,9 @@ impl Machine {
     /// See [`Ledger::settle`](assize_core::ledger::Ledger::settle).
     pub fn settle<D: Disk>(&mut self, disk: &mut D, told: CallCost) -> Result<Settled, StoreError> {
         let CallCost { call, cost, at } = told;
-        let Some(held) = self.held(disk, &call.0)? else {
-            return Ok(if self.is_ended(&call.0) { Settled::Again } else { Settled::Unknown });
+        let print = self.print(&call.0);
+        let Some(held) = self.held(disk, &call.0, print)? else {
+            return Ok(if self.ended.contains(print) { Settled::Again } else { Settled::Unknown });
         };
         let Held { purpose, tenant_day, platform_day, bound, is_assumed, .. } = held;
         let (what, answer) = match cost {
@@ -189,7 +192,7 @@ impl Machine {
             None if is_assumed => return Ok(Settled::Again),
             None => (What::Assumed { bound }, Settled::Posted),
         };
-        self.decide(disk, Event { call, purpose, tenant_day, platform_day, at, what })?;
+        self.decide(disk, Event { call, purpose, tenant_day, platform_day, at, what }, print)?;
         Ok(answer)
     }
 
@@ -206,13 +209,14 @@ impl Machine {
         self.next_due = if may_be_more { now } else { next };
         let mut expired = 0;
         for (id, held) in due {
+            let print = self.print(&id);
             if held.is_assumed {
-                self.close(&id);
+                self.close(&id, print);
                 continue;
             }
             let Held { purpose, tenant_day, platform_day, bound, .. } = held;
             let (call, what) = (CallId(id.into()), What::Assumed { bound });
-            self.decide(disk, Event { call, purpose, tenant_day, platform_day, at: now, what })?;
+            self.decide(disk, Event { call, purpose, tenant_day, platform_day, at: now, what }, print)?;
             expired += 1;
         }
         if !self.closed.is_empty() {
@@ -224,7 +228,8 @@ impl Machine {
 
     /// See [`Ledger::adjust`](assize_core::ledger::Ledger::adjust).
     pub fn adjust<D: Disk>(&mut self, disk: &mut D, asked: Adjustment) -> Result<bool, StoreError> {
-        if self.is_ended(&asked.id.0) || self.held(disk, &asked.id.0)?.is_some() {
+        let print = self.print(&asked.id.0);
+        if self.ended.contains(print) || self.held(disk, &asked.id.0, print)?.is_some() {
             return Ok(false);
         }
         let Adjustment { id, tenant, project, metric, judge, tenant_day, platform_day, mut amount, is_refund, at } = asked;
@@ -239,7 +244,7 @@ impl Machine {
             amount = amount.min(amounts::shown(spent.min(self.accounts.spent(route))));
         }
         let what = What::Adjusted { amount, is_refund };
-        self.decide(disk, Event { call: id, purpose: number, tenant_day, platform_day, at, what })?;
+        self.decide(disk, Event { call: id, purpose: number, tenant_day, platform_day, at, what }, print)?;
         Ok(true)
     }
 
@@ -302,23 +307,23 @@ impl Machine {
         Ok(())
     }
 
-    fn decide(&mut self, disk: &mut impl Disk, event: Event) -> Result<(), StoreError> {
-        self.note(&event);
-        self.apply(disk, &event)?;
+    fn decide(&mut self, disk: &mut impl Disk, event: Event, print: u64) -> Result<(), StoreError> {
+        self.note(&event, print);
+        self.apply(disk, &event, print)?;
         self.decided.push(event);
         Ok(())
     }
 
     /// Remembers the call if this is its end.
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, print: u64) {
         self.ended.advance(event.at);
         if event.what.is_end() {
-            self.ended.insert(fingerprint(&self.key, &event.call.0));
+            self.ended.insert(print);
         }
     }
 
     /// Posts an event and keeps what is known of its call.
-    fn apply(&mut self, disk: &mut impl Disk, event: &Event) -> Result<(), StoreError> {
+    fn apply(&mut self, disk: &mut impl Disk, event: &Event, print: u64) -> Result<(), StoreError> {
         let Event { call, purpose, tenant_day, platform_day, at, what } = event;
         let route = self.route(disk, *purpose, (*tenant_day, *platform_day))?;
         self.accounts.post(route, event);
@@ -328,46 +333,48 @@ impl Machine {
             What::Reserved { bound, expires_at } => (bound, false, expires_at),
             What::Assumed { bound } => (bound, true, at.plus(AWAITED)),
             What::Settled { .. } => {
-                self.close(&call.0);
+                self.close(&call.0, print);
                 return Ok(());
             }
             What::Adjusted { .. } => return Ok(()),
         };
         let held = Held { purpose: *purpose, tenant_day: *tenant_day, platform_day: *platform_day, bound, is_assumed, due };
         self.next_due = self.next_due.min(due);
-        match self.calls.get_mut(call.0.as_str()) {
-            Some(open) => *open = Open { held, row: if open.row == Row::Absent { Row::Absent } else { Row::Old } },
-            None => {
-                let is_stored = is_assumed && self.stored.remove(fingerprint(&self.key, &call.0));
-                let row = if is_stored { Row::Old } else { Row::Absent };
-                self.calls.insert(call.0.as_str().into(), Open { held, row });
-            }
+        // Nearly all are new.
+        let before = self.calls.insert(call.0.as_str().into(), Open { held, row: Row::Absent });
+        let is_in_table = match before {
+            Some(open) => open.row != Row::Absent,
+            None => is_assumed && self.stored.remove(print),
+        };
+        if is_in_table && let Some(open) = self.calls.get_mut(call.0.as_str()) {
+            open.row = Row::Old;
         }
         Ok(())
     }
 
     /// What is known of a call whose cost is not.
-    fn held(&mut self, disk: &mut impl Disk, id: &str) -> Result<Option<Held>, StoreError> {
+    fn held(&mut self, disk: &mut impl Disk, id: &str, print: u64) -> Result<Option<Held>, StoreError> {
         match self.calls.get(id) {
             Some(open) => Ok(Some(open.held)),
-            None if self.stored.contains(fingerprint(&self.key, id)) && !self.is_ended(id) => disk.call(id),
+            None if self.stored.contains(print) && !self.ended.contains(print) => disk.call(id),
             None => Ok(None),
         }
     }
 
     /// The call is waited for no longer.
-    fn close(&mut self, id: &str) {
+    fn close(&mut self, id: &str, print: u64) {
         let is_stored = match self.calls.remove(id) {
             Some(open) => open.row != Row::Absent,
-            None => self.stored.remove(fingerprint(&self.key, id)),
+            None => self.stored.remove(print),
         };
         if is_stored {
             self.closed.push(id.into());
         }
     }
 
-    fn is_ended(&self, id: &str) -> bool {
-        self.ended.contains(fingerprint(&self.key, id))
+    /// The fingerprint of an id, which each operation takes once.
+    fn print(&self, id: &str) -> u64 {
+        fingerprint(&self.key, id)
     }
 
     fn purpose_id(&mut self, disk: &mut impl Disk, purpose: Purpose) -> Result<PurposeId, StoreError> {
